@@ -1,0 +1,1 @@
+"""What is spoken on the wire: SDP, SIP, its transports, transactions and dialogs."""
