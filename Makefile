@@ -1,0 +1,71 @@
+# One command each. Everything is installed into .venv on first use, and again when setup.cfg changes.
+#
+#   make run      a registrar and proxy on loopback, with two demo accounts
+#   make test     the unit tests; set CONFORMANCE_DIR to run the conformance tests too
+#   make interop  the tests against real programs (tools/install-peers.sh installs those)
+#   make lint     formatting, rules, types, the import matrix
+#   make docs     guides and API reference into docs/_build
+#   make bench    CPU time of the hot paths; with BENCH_DIR, the servers beside Kamailio
+#   make soak     a server under load for SOAK_MINUTES: answers, memory, descriptors
+#   make clean    remove what these commands made, except the demo's accounts in var/
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+SOAK_MINUTES ?= 10
+BIN := $(VENV)/bin
+UNIT_TESTS = $(shell find rvoip/test -name 'test_*.py' -not -path '*/interop/*' | sort | sed 's/\.py$$//; s,/,.,g')
+TESTS ?= $(UNIT_TESTS)
+
+# Trial runs in a folder of its own, where a relative path would lead nowhere.
+ifdef CONFORMANCE_DIR
+override CONFORMANCE_DIR := $(abspath $(CONFORMANCE_DIR))
+export CONFORMANCE_DIR
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: run test interop lint docs bench soak clean
+
+run: $(VENV)/.installed
+	@exec $(BIN)/rvoip demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m twisted.trial -j$(JOBS) $(TESTS)
+
+interop: $(VENV)/.installed-test $(VENV)/.installed-interop
+	$(BIN)/python -m twisted.trial rvoip.test.interop
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.installed-docs
+	rm -rf docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	$(BIN)/pydoctor --config docs/pydoctor.ini
+	@echo "docs/_build/html/index.html and docs/_build/api/index.html"
+
+bench: $(VENV)/.installed
+	$(BIN)/python tools/bench.py
+
+soak: $(VENV)/.installed
+	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES)
+
+clean:
+	rm -rf $(VENV) build dist docs/_build rvoip.egg-info _trial_temp* ci-logs .hypothesis .mypy_cache .ruff_cache
+	find rvoip tools twisted tap -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit("rvoip needs Python 3.11 or later: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/.made
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-%: setup.cfg pyproject.toml | $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Install the programs that the interop tests talk to (Debian 12). Does nothing where they are present.
+# usage: tools/install-peers.sh [MORE PACKAGES]      as root, or as a user who may sudo
+# PJSIP comes from PyPI, with the extra `interop`.
+set -eu
+
+# sipp; sipsak; two kamailio modules for the peers with SQLite and TLS; baresip; openssl makes certificates;
+# iproute2 makes network namespaces.
+peers="sip-tester sipsak kamailio kamailio-sqlite-modules kamailio-tls-modules baresip-core openssl iproute2"
+
+missing=
+for package in $peers "$@"; do
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || status=absent
+    [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+root=
+if [ "$(id -u)" != 0 ]; then root=sudo; fi
+
+# A package must not start its server: kamailio's would take the port that `make run` listens on.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '$root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+    $root chmod 755 "$policy"
+fi
+
+echo "installing$missing"
+$root apt-get -qq update
+# shellcheck disable=SC2086  # a list of packages
+$root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $missing >/dev/null
