@@ -1,0 +1,218 @@
+"""The header values that every message carries: Via, CSeq and name-addr (RFC 3261 sections 20.10 to 20.42)."""
+
+from __future__ import annotations
+
+import re
+
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import (
+    Params,
+    end_of_quoted,
+    format_host_port,
+    format_params,
+    is_token,
+    parse_number,
+    parse_params,
+    quote,
+    split_host_port,
+    unquote,
+)
+from rvoip.protocols.sip.uri import URI, SipURI, parse_uri
+
+LARGEST_CSEQ = 2**32 - 1
+"""RFC 4475 section 3.1.2.4 rejects what does not fit; RFC 3261 section 8.1.1.5 asks for less than 2**31."""
+
+_BARE_NAME = re.compile(r"[^\x00-\x08\x0a-\x1f\"<>,\x7f]*\Z")
+
+
+class Via:
+    """One Via value (RFC 3261 section 20.42). ``transport`` is upper-case, ``host`` without brackets."""
+
+    __slots__ = ("transport", "host", "port", "params")
+
+    def __init__(self, transport: str, host: str, port: int | None, params: Params) -> None:
+        self.transport = transport
+        self.host = host
+        self.port = port
+        self.params = params
+
+    @property
+    def branch(self) -> str | None:
+        """The branch parameter, or None."""
+        return self.params.get("branch")
+
+    @property
+    def received(self) -> str | None:
+        """The received parameter without brackets (RFC 5118 section 4.5), or None."""
+        value = self.params.get("received")
+        return value.strip("[]") if value else value
+
+    @property
+    def rport(self) -> str | None:
+        """None when absent, "" when asked for (RFC 3581 section 3), else the port's digits."""
+        if "rport" not in self.params:
+            return None
+        return self.params["rport"] or ""
+
+    @property
+    def sent_by(self) -> str:
+        """``host`` or ``host:port`` as written in the message."""
+        return format_host_port(self.host, self.port)
+
+    def __str__(self) -> str:
+        return f"SIP/2.0/{self.transport} {self.sent_by}{format_params(self.params)}"
+
+
+def parse_via(text: str) -> Via:
+    """One Via value; `SIPParseError` when it is none."""
+    head, semicolon, tail = text.partition(";")
+    # Fast path: "SIP/2.0/UDP host:port", one blank, no LWS around the slashes.
+    protocol, _, sent_by = head.partition(" ")
+    if protocol[:8] != "SIP/2.0/":
+        protocol, sent_by = _split_sent_protocol(head)
+    transport = protocol[8:]
+    if not is_token(transport):
+        raise SIPParseError("Bad transport in Via")
+    sent_by = sent_by.strip(" \t")
+    user, at, _ = sent_by.rpartition("@")
+    if at:
+        # Leniency: RFC 7315 prints "p1@visited.net"; answers go to the packet's source anyway.
+        if not is_token(user):
+            raise SIPParseError("Bad host in Via")
+        sent_by = sent_by[len(user) + 1 :]
+    host, port = split_host_port(sent_by, "Via")
+    if at:
+        host = f"{user}@{host}"
+    return Via(transport.upper(), host, port, parse_params(tail) if semicolon else {})
+
+
+_SENT_PROTOCOL = re.compile(r"([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]+(.*)\Z")
+
+
+def _split_sent_protocol(head: str) -> tuple[str, str]:
+    match = _SENT_PROTOCOL.match(head.lstrip(" \t"))
+    if match is None or match[1].upper() != "SIP" or match[2] != "2.0":
+        raise SIPParseError("Bad protocol in Via")
+    return f"SIP/2.0/{match[3]}", match[4]
+
+
+class CSeq:
+    """A CSeq value (RFC 3261 section 20.16)."""
+
+    __slots__ = ("number", "method")
+
+    def __init__(self, number: int, method: str) -> None:
+        self.number = number
+        self.method = method
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CSeq) and self.number == other.number and self.method == other.method
+
+    def __hash__(self) -> int:
+        return hash((self.number, self.method))
+
+
+def parse_cseq(text: str) -> CSeq:
+    """The CSeq value; `SIPParseError` when it is none or over 2**32 - 1."""
+    digits, _, method = text.partition(" ")
+    if not is_token(method):
+        parts = text.split()
+        if len(parts) != 2 or not is_token(parts[1]):
+            raise SIPParseError("Bad CSeq")
+        digits, method = parts
+    return CSeq(parse_number(digits, LARGEST_CSEQ, "CSeq"), method)
+
+
+class NameAddr:
+    """A name-addr or addr-spec with header parameters: From, To, Contact, Route and their like.
+
+    ``display`` is the unquoted display name ("" without one); the URI is parsed when first asked for.
+    """
+
+    __slots__ = ("display", "uri_text", "params", "_uri")
+
+    def __init__(self, uri: URI | str, display: str = "", params: Params | None = None) -> None:
+        self.display = display
+        self.uri_text = uri if isinstance(uri, str) else str(uri)
+        self.params: Params = {} if params is None else params
+        self._uri: URI | None = None if isinstance(uri, str) else uri
+
+    @property
+    def uri(self) -> URI:
+        """The URI; `SIPParseError` when the text between the brackets is none."""
+        uri = self._uri
+        if uri is None:
+            uri = self._uri = parse_uri(self.uri_text)
+        return uri
+
+    @property
+    def sip_uri(self) -> SipURI:
+        """The URI when it is a sip: or sips: one; else `SIPParseError` 416."""
+        uri = self.uri
+        if not isinstance(uri, SipURI):
+            raise SIPParseError(f"Unsupported URI scheme {uri.scheme}", 416)
+        return uri
+
+    @property
+    def tag(self) -> str | None:
+        """The tag parameter, or None."""
+        return self.params.get("tag")
+
+    def param(self, name: str) -> str | None:
+        """A header parameter, unquoted; "" for one without a value, None when absent."""
+        if name not in self.params:
+            return None
+        value = self.params[name]
+        return "" if value is None else unquote(value)
+
+    def __str__(self) -> str:
+        shown = f"{quote(self.display)} " if self.display else ""
+        return f"{shown}<{self.uri_text}>{format_params(self.params)}"
+
+
+def parse_name_addr(text: str) -> NameAddr:
+    """One name-addr or addr-spec with parameters; `SIPParseError` when it is none.
+
+    Leniencies: no blank before ``<`` (RFC 4475 section 3.1.1.6); a display name that should be quoted
+    but for commas (3.1.2.15); a ``?`` in an unbracketed address belongs to the URI (3.1.2.13).
+    """
+    text = text.strip(" \t")
+    if text.startswith('"'):
+        close = end_of_quoted(text, 0)
+        display = unquote(text[: close + 1])
+        rest = text[close + 1 :].lstrip(" \t")
+        if not rest.startswith("<"):
+            raise SIPParseError("Text after a display name")
+    else:
+        name, angle, rest = text.partition("<")
+        if not angle:
+            return _parse_addr_spec(text)
+        display = name.rstrip(" \t")
+        if not _BARE_NAME.match(display):
+            raise SIPParseError("Bad display name")
+        rest = "<" + rest
+    uri_text, angle, tail = rest[1:].partition(">")
+    if not angle:
+        raise SIPParseError("Unterminated bracket")
+    if not uri_text or " " in uri_text:
+        raise SIPParseError("Empty address or blank in one")
+    tail = tail.lstrip(" \t")
+    if not tail:
+        return NameAddr(uri_text, display)
+    if tail[0] != ";":
+        raise SIPParseError("Text after an address")
+    if ">" in tail and "<" not in tail and '"' not in tail:
+        tail = tail.replace(">", "")  # leniency: RFC 3666 prints "<sip:a@b>;user=phone>;tag=1"
+    return NameAddr(uri_text, display, parse_params(tail, lenient=True))
+
+
+def _parse_addr_spec(text: str) -> NameAddr:
+    """Without brackets, parameters belong to the header (RFC 3261 section 20)."""
+    uri_text, semicolon, tail = text.partition(";")
+    uri_text = uri_text.rstrip(" \t")
+    if not uri_text or " " in uri_text:
+        raise SIPParseError("Bad address")
+    return NameAddr(uri_text, "", parse_params(tail, lenient=True) if semicolon else {})

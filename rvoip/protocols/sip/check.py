@@ -1,0 +1,90 @@
+"""What every element refuses before it looks closer (RFC 3261 sections 8.2.2 and 16.3).
+
+Parsing only splits; this is where a message's mandatory parts are read, so that whoever gets it may
+use them without care. RFC 4475 decides what passes.
+"""
+
+from __future__ import annotations
+
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.message import DEFAULT_LIMITS, Limits, Message, Request, Response
+from rvoip.protocols.sip.names import SINGLE, display_name
+from rvoip.protocols.sip.uri import SipURI
+
+_MANDATORY = ("via", "from", "to", "call-id", "cseq")
+
+
+def check(message: Request | Response, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Raise `SIPParseError` for a message that no element may process; its ``message`` is set.
+
+    A request must be answered with the error's status; a response is dropped.
+    """
+    try:
+        _check(message, limits)
+    except SIPParseError as error:
+        if error.message is None:
+            error.message = message
+        raise
+
+
+def _check(message: Request | Response, limits: Limits) -> None:
+    names = message.names
+    for name in _MANDATORY:
+        if name not in names:
+            raise SIPParseError(f"Missing {display_name(name)}")
+    if len(set(names)) != len(names):
+        _check_repeats(message, limits)
+    cseq = message.cseq
+    via = message.via
+    if "" in (via.branch, message.call_id):
+        raise SIPParseError("Empty Via branch or Call-ID")
+    # Reading the two addresses finds open quotes and brackets (RFC 4475 section 3.1.2.6).
+    message.from_.params.get("tag")
+    message.to.params.get("tag")
+    if isinstance(message, Request):
+        if cseq.method != message.method:
+            # RFC 4475 section 3.1.2.18: an unknown method is answered as such.
+            known = message.method in KNOWN_METHODS
+            raise SIPParseError("CSeq method does not match", 400 if known else 501)
+        if "max-forwards" in names:
+            message.number("max-forwards", 2**32 - 1)
+        if "contact" in names:
+            message.contacts  # noqa: B018  extraneous separators in Contact (RFC 4475 section 3.1.2.1)
+        uri = message.uri
+        if isinstance(uri, SipURI) and uri.headers:
+            raise SIPParseError("Request-URI with headers")  # RFC 4475 section 3.1.2.11
+
+
+KNOWN_METHODS = frozenset(
+    (
+        "INVITE",
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "REGISTER",
+        "OPTIONS",
+        "INFO",
+        "UPDATE",
+        "PRACK",
+        "REFER",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "MESSAGE",
+        "PUBLISH",
+    )
+)
+"""The methods of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086 and 6665."""
+
+
+def _check_repeats(message: Message, limits: Limits) -> None:
+    names = message.names
+    for name in set(names):
+        count = names.count(name)
+        if count == 1:
+            continue
+        if name in SINGLE:
+            if name == "content-length":
+                continue  # equal values were let through by the parser
+            raise SIPParseError(f"More than one {display_name(name)}")
+    if names.count("via") > limits.vias or names.count("route") > limits.routes:
+        raise SIPParseError("Too many Via or Route values")
