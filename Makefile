@@ -5,14 +5,15 @@
 #   make interop  the tests against real programs (tools/install-peers.sh installs those)
 #   make lint     formatting, rules, types, the import matrix
 #   make docs     guides and API reference into docs/_build
-#   make bench    CPU time of the hot paths; with BENCH_DIR, the servers beside Kamailio
-#   make soak     a server under load for SOAK_MINUTES: answers, memory, descriptors
+#   make bench    the servers beside Kamailio; BENCH_DIR names the folder of the load driver
+#   make soak     a server busy for SOAK_MINUTES, then killed SOAK_KILLS times: answers, memory, bindings
 #   make clean    remove what these commands made, except the demo's accounts in var/
 
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 SOAK_MINUTES ?= 10
+SOAK_KILLS ?= 20
 BIN := $(VENV)/bin
 UNIT_TESTS = $(shell find rvoip/test -name 'test_*.py' -not -path '*/interop/*' | sort | sed 's/\.py$$//; s,/,.,g')
 TESTS ?= $(UNIT_TESTS)
@@ -21,6 +22,10 @@ TESTS ?= $(UNIT_TESTS)
 ifdef CONFORMANCE_DIR
 override CONFORMANCE_DIR := $(abspath $(CONFORMANCE_DIR))
 export CONFORMANCE_DIR
+endif
+ifdef BENCH_DIR
+override BENCH_DIR := $(abspath $(BENCH_DIR))
+export BENCH_DIR
 endif
 
 .DELETE_ON_ERROR:
@@ -48,10 +53,10 @@ docs: $(VENV)/.installed-docs
 	@echo "docs/_build/html/index.html and docs/_build/api/index.html"
 
 bench: $(VENV)/.installed
-	$(BIN)/python tools/bench.py
+	@$(BIN)/python tools/bench.py $(ROWS)
 
 soak: $(VENV)/.installed
-	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES)
+	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES) --kills $(SOAK_KILLS)
 
 clean:
 	rm -rf $(VENV) build dist docs/_build rvoip.egg-info _trial_temp* ci-logs .hypothesis .mypy_cache .ruff_cache
@@ -63,9 +68,9 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/.made
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install -qq --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.installed-%: setup.cfg pyproject.toml | $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(BIN)/pip install -qq --disable-pip-version-check --editable '.[$*]'
 	@touch $@
