@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -11,9 +11,9 @@ from zope.interface import Interface
 if TYPE_CHECKING:
     from rvoip.users.accounts import Account, APIKey
     from rvoip.users.passwords import HA1Set
-    from rvoip.users.records import ImportResult, Page
+    from rvoip.users.records import Changes, ImportResult, Page, Snapshot
 
-__all__ = ["ICredentials", "IUserStore"]
+__all__ = ["ICredentialSource", "ICredentials", "IUserStore"]
 
 
 class ICredentials(Interface):
@@ -25,6 +25,26 @@ class ICredentials(Interface):
         At once when they are in memory, else a Deferred, which fails with StoreError (StoreBusy: try later).
         `user` is the digest username as it was sent, "alice" or "alice@example.test".
         """
+
+
+class ICredentialSource(Interface):
+    """Where a cache of credentials reads. Each Deferred fails with StoreError, StoreBusy for a locked store.
+
+    The store numbers its changes: whoever read everything at a revision stays true by asking what was written
+    after it.
+    """
+
+    def find_credentials(keys: Sequence[tuple[str, str]]) -> Deferred[dict[tuple[str, str], HA1Set]]:
+        """The HA1s of each (username, realm) that belongs to an enabled account; the others are missing."""
+
+    def snapshot(limit: int) -> Deferred[Snapshot]:
+        """All credentials of usernames without "@", unless they are more than `limit`, and their revision."""
+
+    def changes_since(revision: int) -> Deferred[Changes]:
+        """What was written after a revision, by any process."""
+
+    def follow(written: Callable[[], Deferred[None]]) -> None:
+        """Have `written` called after each write of this process, before its caller is answered."""
 
 
 class IUserStore(Interface):

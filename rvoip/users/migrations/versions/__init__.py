@@ -1,0 +1,1 @@
+"""The revisions of the user store's tables, oldest first."""
