@@ -60,7 +60,7 @@ soak: $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) build dist docs/_build rvoip.egg-info _trial_temp* ci-logs .hypothesis .mypy_cache .ruff_cache
-	find rvoip tools twisted tap -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("rvoip needs Python 3.11 or later: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
