@@ -68,11 +68,9 @@ def parse_via(text: str) -> Via:
     head, semicolon, tail = text.partition(";")
     # Fast path: "SIP/2.0/UDP host:port", one blank, no LWS around the slashes.
     protocol, _, sent_by = head.partition(" ")
-    if protocol[:8] != "SIP/2.0/":
-        protocol, sent_by = _split_sent_protocol(head)
     transport = protocol[8:]
-    if not is_token(transport):
-        raise SIPParseError("Bad transport in Via")
+    if protocol[:8] != "SIP/2.0/" or not is_token(transport):
+        transport, sent_by = _split_sent_protocol(head)
     sent_by = sent_by.strip(" \t")
     user, at, _ = sent_by.rpartition("@")
     if at:
@@ -86,14 +84,14 @@ def parse_via(text: str) -> Via:
     return Via(transport.upper(), host, port, parse_params(tail) if semicolon else {})
 
 
-_SENT_PROTOCOL = re.compile(r"([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]+(.*)\Z")
+_SENT_PROTOCOL = re.compile(r"([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]+(.*)\Z", re.ASCII)
 
 
 def _split_sent_protocol(head: str) -> tuple[str, str]:
     match = _SENT_PROTOCOL.match(head.lstrip(" \t"))
-    if match is None or match[1].upper() != "SIP" or match[2] != "2.0":
+    if match is None or match[1].lower() != "sip" or match[2] != "2.0" or not is_token(match[3]):
         raise SIPParseError("Bad protocol in Via")
-    return f"SIP/2.0/{match[3]}", match[4]
+    return match[3], match[4]
 
 
 class CSeq:
@@ -119,7 +117,7 @@ def parse_cseq(text: str) -> CSeq:
     """The CSeq value; `SIPParseError` when it is none or over 2**32 - 1."""
     digits, _, method = text.partition(" ")
     if not is_token(method):
-        parts = text.split()
+        parts = [part for part in text.replace("\t", " ").split(" ") if part]
         if len(parts) != 2 or not is_token(parts[1]):
             raise SIPParseError("Bad CSeq")
         digits, method = parts

@@ -180,6 +180,8 @@ class Message:
         A list for headers that may hold several values, else one value or None. Cached until the
         header changes. Raises `SIPParseError`.
         """
+        if name == "via":
+            return self.vias  # the cache holds the topmost alone
         typed = self._typed
         if name in typed:
             return typed[name]
@@ -440,7 +442,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Res
     start = lines[0]
     del lines[0]
     known = KNOWN
-    names = [known.get(line.partition(":")[0], "") for line in lines]
+    names = [known.get(line.partition(":")[0], "") if ":" in line else "" for line in lines]
     problem = None
     if "" in names:
         problem = _name_others(names, lines)
@@ -513,15 +515,17 @@ def _parse_start_line(start: str, names: list[str], lines: list[str], body: byte
     parts = start.split(" ")
     if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1] and is_token(parts[0]):
         return Request(parts[0], parts[1], names, lines, body)
-    if start[:4].upper() == "SIP/":
+    if start[:4].lower() == "sip/":
+        if start[:8].lower() == "sip/2.0 ":
+            return _parse_status_line(start, names, lines, body)
         raise SIPParseError("Bad status line")
     # Not a well-formed request line; read what an answer needs.
     method = parts[0]
     uri_text = parts[1] if len(parts) > 1 else ""
     request = Request(method, uri_text, names, lines, body) if is_token(method) else None
     version = parts[-1]
-    if len(parts) == 3 and parts[1] and version[:4].upper() == "SIP/":
-        if version.upper() == "SIP/2.0" and request is not None:
+    if len(parts) == 3 and parts[1] and version[:4].lower() == "sip/":
+        if version.lower() == "sip/2.0" and request is not None:
             return request
         if request is not None:
             raise SIPParseError("Version Not Supported", 505, request)
