@@ -172,7 +172,12 @@ class AdapterTests(TestCase):
         ]
         found = probe(modules)
         self.assertEqual([each.module for each in found], modules)
-        self.assertEqual([each for each in found if each.error or each.loaded], [])
+        bad = {
+            each.module: each.error or f"loads {each.loaded[-1]}"
+            for each in found
+            if each.error or each.loaded
+        }
+        self.assertEqual(bad, {})
 
     def test_interfaces_load_no_reactor(self) -> None:
         modules = [dotted(path) for path in library_files() if path.endswith("/interfaces.py")]
