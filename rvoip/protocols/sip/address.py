@@ -1,4 +1,4 @@
-"""The header values that every message carries: Via, CSeq and name-addr (RFC 3261 sections 20.10 to 20.42)."""
+"""The header values that every message carries: Via, CSeq and name-addr (RFC 3261 section 20)."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class Via:
         self.host = host
         self.port = port
         self.params = params
+
+    def __eq__(self, other: object) -> bool:
+        """Equality of the text."""
+        return isinstance(other, Via) and str(self) == str(other)
 
     @property
     def branch(self) -> str | None:
@@ -138,6 +142,10 @@ class NameAddr:
         self.params: Params = {} if params is None else params
         self._uri: URI | None = None if isinstance(uri, str) else uri
 
+    def __eq__(self, other: object) -> bool:
+        """Equality of the text; for addresses see `rvoip.protocols.sip.uri.equivalent`."""
+        return isinstance(other, NameAddr) and str(self) == str(other)
+
     @property
     def uri(self) -> URI:
         """The URI; `SIPParseError` when the text between the brackets is none."""
@@ -175,7 +183,8 @@ def parse_name_addr(text: str) -> NameAddr:
     """One name-addr or addr-spec with parameters; `SIPParseError` when it is none.
 
     Leniencies: no blank before ``<`` (RFC 4475 section 3.1.1.6); a display name that should be quoted
-    but for commas (3.1.2.15); a ``?`` in an unbracketed address belongs to the URI (3.1.2.13).
+    but for commas (3.1.2.15); a ``?`` in an unbracketed address belongs to the URI (3.1.2.13); blanks
+    just inside the brackets and beside semicolons there (3.1.2.14, and the folded URIs of RFC 8599).
     """
     text = text.strip(" \t")
     if text.startswith('"'):
@@ -195,6 +204,8 @@ def parse_name_addr(text: str) -> NameAddr:
     uri_text, angle, tail = rest[1:].partition(">")
     if not angle:
         raise SIPParseError("Unterminated bracket")
+    if " " in uri_text:
+        uri_text = ";".join([piece.strip(" \t") for piece in uri_text.split(";")])
     if not uri_text or " " in uri_text:
         raise SIPParseError("Empty address or blank in one")
     tail = tail.lstrip(" \t")

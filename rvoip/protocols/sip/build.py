@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rvoip.protocols.sip.address import NameAddr
-from rvoip.protocols.sip.errors import SIPBuildError
+from rvoip.protocols.sip.errors import SIPBuildError, SIPParseError
 from rvoip.protocols.sip.grammar import is_token
 from rvoip.protocols.sip.message import Message, Request, Response
-from rvoip.protocols.sip.uri import URI
+from rvoip.protocols.sip.uri import URI, is_one_word
 
 __all__ = ["REASONS", "ack_for_failure", "cancel_for", "reason_phrase", "request", "respond", "via_value"]
 
@@ -131,7 +131,7 @@ def request(
     if not is_token(method):
         raise SIPBuildError(f"bad method {method!r}")
     uri_text = str(uri)
-    if not uri_text or any(char <= " " or char == "\x7f" for char in uri_text):
+    if not is_one_word(uri_text):
         raise SIPBuildError(f"bad Request-URI {uri_text!r}")
     if body and content_type is None:
         raise SIPBuildError("a body needs a Content-Type")
@@ -189,7 +189,12 @@ def respond(
 
 
 def _has_tag(request: Request, line: str) -> bool:
-    return ";" in line and request.to.tag is not None
+    if ";" not in line:
+        return False
+    try:
+        return request.to.tag is not None
+    except SIPParseError:
+        return True  # the answer to a To that is none repeats it as it came
 
 
 def _finish(

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.grammar import is_token, quote, split_outside, unquote
+from rvoip.protocols.sip.grammar import end_of_quoted, is_token, quote, split_outside, unquote
 
 __all__ = [
     "ALGORITHMS",
@@ -43,11 +43,15 @@ ALGORITHMS: tuple[str, ...] = tuple(_HASHES)
 """The algorithms known here, weakest first; each also with the suffix ``-sess``."""
 
 
-def _hash(algorithm: str, text: str) -> str:
+def _function(algorithm: str) -> Callable[[bytes], str]:
     function = _HASHES.get(algorithm) or _HASHES.get(algorithm.upper().removesuffix("-SESS"))
     if function is None:
         raise SIPParseError(f"Unknown digest algorithm {algorithm[:32]!r}")
-    return function(text.encode("utf-8", "surrogateescape"))
+    return function
+
+
+def _hash(algorithm: str, text: str) -> str:
+    return _function(algorithm)(text.encode("utf-8", "surrogateescape"))
 
 
 def ha1(algorithm: str, username: str, realm: str, password: str) -> str:
@@ -58,8 +62,7 @@ def ha1(algorithm: str, username: str, realm: str, password: str) -> str:
 def ha2(algorithm: str, method: str, uri: str, qop: str | None, body: bytes = b"") -> str:
     """H(method:uri), for ``auth-int`` with the hash of the body (RFC 7616 section 3.4.3)."""
     if qop == "auth-int":
-        function = _HASHES[algorithm.upper().removesuffix("-SESS")]
-        return _hash(algorithm, f"{method}:{uri}:{function(body)}")
+        return _hash(algorithm, f"{method}:{uri}:{_function(algorithm)(body)}")
     return _hash(algorithm, f"{method}:{uri}")
 
 
@@ -131,7 +134,9 @@ class DigestCredentials:
         if self.opaque is not None:
             parts.append(f"opaque={quote(self.opaque)}")
         if self.qop is not None:
-            parts += [f"qop={self.qop}", f"nc={self.nc}"]
+            parts.append(f"qop={self.qop}")
+        if self.nc is not None:
+            parts.append(f"nc={self.nc}")
         return "Digest " + ", ".join(parts)
 
 
@@ -181,7 +186,7 @@ def parse_directives(text: str) -> tuple[str, dict[str, str]]:
         raise SIPParseError("Bad authentication scheme")
     directives: dict[str, str] = {}
     pieces = rest.split(",")
-    if '"' in rest and not all(piece.count('"') in (0, 2) for piece in pieces):
+    if '"' in rest and ("\\" in rest or not all(piece.count('"') in (0, 2) for piece in pieces)):
         pieces = split_outside(rest, ",")
     for piece in pieces:
         name, equals, value = piece.partition("=")
@@ -192,7 +197,8 @@ def parse_directives(text: str) -> tuple[str, dict[str, str]]:
             continue
         value = value.strip(" \t")
         if value[:1] == '"':
-            if len(value) < 2 or value[-1] != '"':
+            last = len(value) - 1
+            if value.find('"', 1) != last and end_of_quoted(value, 0) != last:
                 raise SIPParseError("Bad quoted authentication parameter")
             value = unquote(value) if "\\" in value else value[1:-1]
         directives.setdefault(name, value)

@@ -8,7 +8,9 @@ import re
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import DEFAULT_LIMITS, Limits, Request, Response, parse_message
 
-_LENGTH = re.compile(rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
+_LENGTH = re.compile(
+    rb"\r\n(?:content-length|l)(?:[ \t]|\r\n[ \t])*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE
+)
 _BLANK = b"\r\n\r\n"
 
 
@@ -87,10 +89,10 @@ class StreamFramer:
     def _take_message(self, found: list[bytes | KeepAlive]) -> bool:
         buffer = self._buffer
         if not self._needed:
-            end = buffer.find(_BLANK, max(0, self._scanned - 3))
+            end = buffer.find(_BLANK, max(0, self._scanned - 3), self._limits.message)
             if end < 0:
                 self._scanned = len(buffer)
-                if len(buffer) > self._limits.message:
+                if len(buffer) >= self._limits.message:
                     raise SIPParseError("Message Too Large", 513)
                 return False
             self._needed = end + 4 + self._content_length(bytes(buffer[: end + 2]))

@@ -13,7 +13,7 @@ _DIGITS = re.compile(r"[0-9]+\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.\-]+)?\])\Z")
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN_VALUE = re.compile(r"[^\x00-\x20\"<>\\,;\x7f]+\Z").match
-_COMMON = {name: name for name in ("tag", "branch", "rport", "received", "expires", "q", "transport", "lr", "reg-id")}
+_COMMON = {name: name for name in "tag branch rport received expires q transport lr reg-id".split()}
 
 
 def is_token(text: str) -> bool:
@@ -57,10 +57,6 @@ def split_outside(text: str, separator: str) -> list[str]:
 
     Raises `SIPParseError` for a quote or bracket that is never closed.
     """
-    if separator not in text:
-        if '"' in text or "<" in text:
-            _scan_end(text)
-        return [text]
     if '"' not in text and "<" not in text:
         return text.split(separator)
     pieces: list[str] = []
@@ -88,14 +84,6 @@ def split_outside(text: str, separator: str) -> list[str]:
         raise SIPParseError("Unterminated quote or bracket")
     pieces.append(text[start:])
     return pieces
-
-
-def _scan_end(text: str) -> None:
-    if '"' not in text:
-        if text.count("<") > text.count(">"):
-            raise SIPParseError("Unterminated quote or bracket")
-        return
-    end_of_quoted(text, text.index('"'))
 
 
 def end_of_quoted(text: str, start: int) -> int:
@@ -163,7 +151,7 @@ def _check_value(value: str) -> None:
         if end_of_quoted(value, 0) != len(value) - 1:
             raise SIPParseError("Text after a quoted parameter value")
         return
-    if "\\" in value and '"' not in value and " " not in value:
+    if _PLAIN_VALUE(value.replace("\\", "x")):
         return  # seen in the wild in unquoted opaque values
     raise SIPParseError("Bad parameter value")
 

@@ -14,7 +14,7 @@ from rvoip.protocols.sip.errors import SIPBuildError, SIPParseError
 from rvoip.protocols.sip.grammar import is_token, parse_number, split_outside
 from rvoip.protocols.sip.headers import parse_header
 from rvoip.protocols.sip.names import COMPACT, DISPLAY, KNOWN, LISTS, display_name
-from rvoip.protocols.sip.uri import URI, parse_uri
+from rvoip.protocols.sip.uri import URI, is_one_word, parse_uri
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "Message", "Request", "Response", "parse_message"]
 
@@ -59,7 +59,7 @@ class Message:
         self.body = body
         self._typed: dict[str, Any] = {}
 
-    # -- text of headers
+    # Text of headers.
 
     def get(self, name: str) -> str | None:
         """The first value of the header (canonical name), stripped; None when absent."""
@@ -105,7 +105,7 @@ class Message:
                 split.append(piece)
         return split
 
-    # -- changes
+    # Changes.
 
     def set(self, name: str, value: str) -> None:
         """Give the header this one value, in the place of its first line or, when absent, at the end."""
@@ -172,7 +172,7 @@ class Message:
             self.set("content-type", content_type)
         self.set("content-length", str(len(body)))
 
-    # -- typed values
+    # Typed values.
 
     def typed(self, name: str) -> Any:
         """The parsed value of any header: see `rvoip.protocols.sip.headers` for its type.
@@ -306,7 +306,7 @@ class Message:
         """The option tags of Require, Supported, Proxy-Require or Unsupported, lower-cased."""
         return [value.lower() for value in self.values(name)] if name in self.names else []
 
-    # -- writing
+    # Writing.
 
     @property
     def start_line(self) -> str:
@@ -350,8 +350,11 @@ class Request(Message):
         return uri
 
     def set_uri(self, uri: URI | str) -> None:
-        """Give the request another Request-URI."""
-        self.uri_text = str(uri)
+        """Give the request another Request-URI; `SIPBuildError` for a text with a blank or line break."""
+        text = str(uri)
+        if not is_one_word(text):
+            raise SIPBuildError(f"bad Request-URI {text!r}")
+        self.uri_text = text
         self._uri = None if isinstance(uri, str) else uri
 
     def copy(self) -> Request:
@@ -556,6 +559,10 @@ def _cut_body(message: Request | Response, body: bytes, bare: bool) -> None:
                 raise SIPParseError("Different Content-Length values", 400, message)
     if bare and len(body) < length:
         body = message.body = body.replace(b"\n", b"\r\n")
+        if len(body) < length:
+            # Nobody counted these octets as they came (RFC 5118 section 4.6): what is there is the body.
+            length = len(body)
+            message.set("content-length", str(length))
     held = len(body)
     if held > length:
         message.body = body[:length]

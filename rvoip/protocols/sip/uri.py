@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import format_host_port, parse_number, split_host_port
 
-__all__ = ["URI", "OpaqueURI", "SipURI", "TelURI", "equivalent", "escape_user", "parse_uri", "unescape"]
+__all__ = [
+    "URI",
+    "OpaqueURI",
+    "SipURI",
+    "TelURI",
+    "equivalent",
+    "escape_user",
+    "is_one_word",
+    "parse_uri",
+    "unescape",
+]
 
 Pairs = tuple[tuple[str, str | None], ...]
 
@@ -15,14 +26,18 @@ Pairs = tuple[tuple[str, str | None], ...]
 # and what could end a bracketed or quoted address.
 _USER = re.compile(r"[^\x00-\x20<>\"\\@\x7f]*\Z")
 _TAIL = re.compile(r"[^\x00-\x20<>\"\\\x7f]*\Z")
+_WORD = re.compile(r"[^\x00-\x20\x7f]+\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*\Z")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_ESCAPED_OCTET = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_NEEDS_ESCAPE = re.compile(rb"[^A-Za-z0-9\-_.!~*'()&=+$,;?/#]")
-_TEL = re.compile(r"(?:\+[0-9\-.()]*[0-9][0-9\-.()]*|[0-9A-Fa-f*#\-.()]*[0-9A-Fa-f*#][0-9A-Fa-f*#\-.()]*)\Z")
+_NEEDS_ESCAPE = re.compile(rb"[^A-Za-z0-9\-_.!~*'()&=+$,;?/]")
+_TEL = re.compile(r"(?:\+[0-9\-.()]+|[0-9A-Fa-f*#\-.()]+)\Z")
 _SEPARATORS = str.maketrans("", "", "-.()")
-# What need not be escaped in a user part, for one spelling of equal users.
-_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,;?/")
+# RFC 2396: equal to their escapes. The rest of what a user part may hold unescaped is "reserved" there.
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()")
+# What an address-of-record shows unescaped; "#" because phones send it both ways.
+_PLAIN = _UNRESERVED | frozenset(b"&=+$,;?/#")
 
 _CACHE_SIZE = 4096
 _LONGEST_CACHED = 160
@@ -33,14 +48,8 @@ def unescape(text: str) -> str:
     if "%" not in text:
         return text
     raw = text.encode("utf-8", "surrogateescape")
-    parts = raw.split(b"%")
-    out = [parts[0]]
-    for part in parts[1:]:
-        try:
-            out.append(bytes((int(part[:2], 16),)) + part[2:] if len(part) >= 2 else b"%" + part)
-        except ValueError:
-            out.append(b"%" + part)
-    return b"".join(out).decode("utf-8", "surrogateescape")
+    plain = _ESCAPED_OCTET.sub(lambda match: bytes((int(match[1], 16),)), raw)
+    return plain.decode("utf-8", "surrogateescape")
 
 
 def escape_user(text: str) -> str:
@@ -49,16 +58,21 @@ def escape_user(text: str) -> str:
     return _NEEDS_ESCAPE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii")
 
 
-def _canonical_user(user: str) -> str:
-    """One spelling for equal user parts: escapes that are not needed resolved, the others upper-case."""
+def _canonical_user(user: str, plain: frozenset[int] = _PLAIN) -> str:
+    """One spelling for equal user parts: escapes of `plain` octets resolved, the others upper-case."""
     if "%" not in user:
         return user
 
     def once(match: re.Match[str]) -> str:
         code = int(match[1], 16)
-        return chr(code) if code in _PLAIN else f"%{code:02X}"
+        return chr(code) if code in plain else f"%{code:02X}"
 
     return _ESCAPE.sub(once, user)
+
+
+def is_one_word(text: str) -> bool:
+    """Whether `text` may stand as the URI of a request line: not empty, without blanks and controls."""
+    return _WORD.match(text) is not None
 
 
 class SipURI:
@@ -162,7 +176,7 @@ class SipURI:
         return self.param("lr") is not None
 
     def with_params(self, **params: str | None) -> SipURI:
-        """A copy with these parameters added or replaced; a value of "" writes the bare name, None removes."""
+        """A copy with these parameters set; a value of "" writes the bare name, None removes it."""
         names = {name.replace("_", "-") for name in params}
         kept = tuple(pair for pair in self.params if pair[0].lower() not in names)
         added = tuple(
@@ -310,7 +324,7 @@ def _parse(text: str) -> URI:
         raise SIPParseError("Bad URI")
     if lowered == "tel":
         number, _, tail = rest.partition(";")
-        if not _TEL.match(number):
+        if not _TEL.match(number) or number.translate(_SEPARATORS) in ("", "+"):
             raise SIPParseError("Bad telephone number")
         return TelURI(number, _parse_pairs(tail, ";") if tail else ())
     return OpaqueURI(scheme, rest)
@@ -363,11 +377,11 @@ def _parse_pairs(text: str, separator: str) -> Pairs:
 
 
 def equivalent(a: URI, b: URI) -> bool:
-    """Whether two URIs are equal by RFC 3261 section 19.1.4 (tel: by RFC 3966 section 4)."""
+    """Whether two URIs are equal by RFC 3261 section 19.1.4 and RFC 5954 (tel: by RFC 3966 section 4)."""
     if isinstance(a, SipURI) and isinstance(b, SipURI):
         return _sip_equivalent(a, b)
     if isinstance(a, TelURI) and isinstance(b, TelURI):
-        return a.digits.lower() == b.digits.lower() and _lower_pairs(a.params) == _lower_pairs(b.params)
+        return a.digits.lower() == b.digits.lower() and _tel_params(a) == _tel_params(b)
     return type(a) is type(b) and str(a) == str(b)
 
 
@@ -376,11 +390,9 @@ _DECISIVE = ("user", "ttl", "method", "maddr", "transport")
 
 
 def _sip_equivalent(a: SipURI, b: SipURI) -> bool:
-    if a.scheme != b.scheme or a.host != b.host or a.port != b.port:
+    if a.scheme != b.scheme or a.port != b.port or (a.host != b.host and not _same_ipv6(a.host, b.host)):
         return False
-    if (a.user is None) != (b.user is None) or _canonical_user(a.user or "") != _canonical_user(b.user or ""):
-        return False
-    if _canonical_user(a.password or "") != _canonical_user(b.password or ""):
+    if not _same_user(a.user, b.user) or not _same_user(a.password, b.password):
         return False
     if a.params or b.params:
         left, right = _lower_pairs(a.params), _lower_pairs(b.params)
@@ -393,6 +405,29 @@ def _sip_equivalent(a: SipURI, b: SipURI) -> bool:
     if a.headers or b.headers:
         return _headers_of(a) == _headers_of(b)
     return True
+
+
+def _same_user(a: str | None, b: str | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a == b or _canonical_user(a, _UNRESERVED) == _canonical_user(b, _UNRESERVED)
+
+
+def _same_ipv6(a: str, b: str) -> bool:
+    """Whether both are spellings of one IPv6 address (RFC 5954 section 4.2)."""
+    try:
+        return IPv6Address(a) == IPv6Address(b)
+    except ValueError:
+        return False
+
+
+def _tel_params(uri: TelURI) -> dict[str, str]:
+    params = _lower_pairs(uri.params)
+    for name in ("ext", "phone-context"):
+        value = params.get(name, "")
+        if value and (name == "ext" or value.startswith("+")):
+            params[name] = value.translate(_SEPARATORS)
+    return params
 
 
 def _lower_pairs(pairs: Pairs) -> dict[str, str]:

@@ -1,0 +1,46 @@
+"""What a transaction user offers to the transaction layer (RFC 3261 section 5, "TU")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from rvoip.protocols.dialog.client import ClientTransaction
+    from rvoip.protocols.dialog.server import ServerTransaction
+    from rvoip.protocols.sip.message import Request, Response
+    from rvoip.protocols.transport.flow import Flow
+
+__all__ = ["IClientUser", "ITransactionUser"]
+
+
+class ITransactionUser(Interface):
+    """Whoever receives requests: a registrar, a proxy, a user agent core."""
+
+    def request_received(transaction: ServerTransaction) -> Awaitable[object] | None:
+        """A new request, never an ACK: a `ServerTransaction`, to be answered now or later.
+
+        May return an awaitable; its failure is logged and answered 500.
+        """
+
+    def ack_received(request: Request, flow: Flow) -> None:
+        """An ACK that acknowledges a 2xx: no transaction of its own (RFC 3261 section 13.3.1.4)."""
+
+    def response_unmatched(response: Response, flow: Flow) -> None:
+        """A response that belongs to no client transaction; mostly to be dropped (RFC 6026 section 8.9)."""
+
+
+class IClientUser(Interface):
+    """Whoever sends a request through a client transaction."""
+
+    def response_received(transaction: ClientTransaction, response: Response) -> None:
+        """A response, 100 included; an INVITE's 2xx each time it comes, all others once."""
+
+    def client_failed(transaction: ClientTransaction, reason: str) -> None:
+        """No final response will come: "timeout", or "transport: " and what went wrong.
+
+        Called at most once, and never after a final response.
+        """

@@ -1,0 +1,28 @@
+"""What a proxy tells about the calls that pass it."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["Answered", "HungUp"]
+
+
+@attrs.frozen
+class Answered:
+    """An INVITE that begins a call got its final response; `after` is seconds since it came."""
+
+    call_id: str
+    caller: str
+    callee: str
+    status: int
+    reason: str
+    after: float
+
+
+@attrs.frozen
+class HungUp:
+    """A BYE was answered; `sender` is the From URI of who hung up."""
+
+    call_id: str
+    sender: str
+    status: int

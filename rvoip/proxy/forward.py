@@ -1,0 +1,115 @@
+"""The request as it goes on: RFC 3261 section 16.6, steps 1 to 6, as functions of values."""
+
+from __future__ import annotations
+
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import is_token
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.uri import SipURI, parse_uri
+from rvoip.proxy.targets import Refused
+
+__all__ = ["DEFAULT_MAX_BREADTH", "breadth", "forwarded", "loop_mark", "looped", "next_hop"]
+
+DEFAULT_MAX_BREADTH = 60
+"""What a request without Max-Breadth may fan out to (RFC 5393 section 5.3.3.1)."""
+
+
+def forwarded(request: Request, uri: SipURI | None, route: tuple[str, ...] = ()) -> Request:
+    """A copy with Max-Forwards lowered, this Request-URI (None keeps it), and Route values put on top.
+
+    Raises `Refused` 483 when Max-Forwards is used up. A Max-Forwards above 255 or malformed counts as
+    70 (RFC 4475 section 3.1.2.4 tolerates it).
+    """
+    copy = request.copy()
+    text = copy.get("max-forwards")
+    if text is None:
+        copy.set("max-forwards", "70")
+    else:
+        try:
+            left = copy.number("max-forwards", 255)
+        except SIPParseError:
+            left = 71
+        if not left:
+            raise Refused(483, stateless=request.method != "INVITE")
+        copy.set("max-forwards", str(left - 1))
+    if uri is not None:
+        copy.set_uri(uri.for_request_line())
+    for value in reversed(route):
+        copy.insert("route", value)
+    return copy
+
+
+def next_hop(request: Request) -> SipURI:
+    """The URI to resolve: the topmost Route, else the Request-URI (section 16.6 step 7).
+
+    A strict router as next hop gets the request as it wants it (step 6): its URI becomes the
+    Request-URI, ours the last Route.
+    """
+    if request.has("route"):
+        first = request.routes[0].sip_uri
+        if not first.loose:
+            request.add("route", f"<{request.uri_text}>")
+            request.remove_first_value("route")
+            request.set_uri(first.for_request_line())
+        return first
+    uri = request.uri
+    if not isinstance(uri, SipURI):
+        raise Refused(416)
+    return uri
+
+
+def loop_mark(request: Request) -> str:
+    """What tells a loop from a spiral: a hash of all that routing depends on (RFC 5393 section 4.2.2)."""
+    from_, to = request.from_, request.to
+    decided_by = (
+        request.uri_text,
+        tuple(request.get_all("route")) if request.has("route") else (),
+        from_.tag,
+        to.tag,
+        request.call_id,
+        request.cseq.number,
+        request.get("proxy-require"),
+    )
+    return f"{hash(decided_by) & 0xFFFFFFFFFFFF:012x}"
+
+
+def looped(request: Request, sent_bys: frozenset[str], mark: str) -> bool:
+    """Whether the request was here before in just this form: a Via of ours with this mark."""
+    if request.names.count("via") == 1 and "," not in request.lines[request.names.index("via")]:
+        return False
+    for via in request.vias:
+        branch = via.branch
+        if branch is not None and via.sent_by in sent_bys and branch.endswith("." + mark):
+            return True
+    return False
+
+
+def breadth(request: Request) -> int:
+    """Max-Breadth as it came, at most 60; a malformed one counts as 60 (RFC 5393 section 5.3)."""
+    text = request.get("max-breadth")
+    if text is None:
+        return DEFAULT_MAX_BREADTH
+    try:
+        return min(request.number("max-breadth", 2**31) or 0, DEFAULT_MAX_BREADTH)
+    except SIPParseError:
+        return DEFAULT_MAX_BREADTH
+
+
+def supported_extensions(request: Request) -> list[str]:
+    """The option tags of Proxy-Require that a proxy here does not know (section 16.3 step 5)."""
+    return [tag for tag in request.option_tags("proxy-require") if not is_token(tag) or tag not in _SUPPORTED]
+
+
+_SUPPORTED = frozenset(("path", "outbound", "gruu"))
+
+
+def fix_strict_route(request: Request, is_self: bool) -> None:
+    """Undo what a strict router did (section 16.4): the real Request-URI is the last Route."""
+    if not is_self or not request.has("route"):
+        return
+    values = request.values("route")
+    last = request.routes[-1]
+    request.remove("route")
+    for value in values[:-1]:
+        request.add("route", value)
+    request.set_uri(parse_uri(last.uri_text))

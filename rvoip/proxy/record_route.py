@@ -1,0 +1,68 @@
+"""Our own Record-Route values: made, and known again when they come back as Route.
+
+Each carries ``d``, a keyed hash of the Call-ID: a Route that names us proves nothing, one with the
+right ``d`` shows that the request belongs to a dialog that was set up through here. So nobody can
+send through us by writing a Route header. A value for a peer that only its own connection (or NAT
+binding) reaches names that flow in its user part (RFC 5626 section 5.2), under the same hash.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2s
+
+from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.transport.flow import Flow
+
+__all__ = ["RecordRoutes"]
+
+
+class RecordRoutes:
+    """Makes and recognises our Record-Route values; `secret` (bytes, up to 32) survives restarts."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret[:32]
+
+    def _digest(self, call_id: str, token: str = "") -> str:
+        text = f"{token}\n{call_id}" if token else call_id
+        return blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
+
+    def values(self, call_id: str, came: Flow, goes: Flow, secure: bool, pinned: bool) -> list[str]:
+        """The values for a request that came on one flow and goes out on another, topmost first.
+
+        One when both ends can be reached from the same listener; else two, each with the transport
+        and address of its side (RFC 5658 section 5), so that each end talks to what it can reach.
+        `secure`: the Request-URI is a sips: one. `pinned`: the sender is reached only through the
+        flow that its request came on.
+        """
+        if not came.reliable and not goes.reliable and came.sent_by == goes.sent_by and not pinned:
+            return [f"<sip:{goes.sent_by};lr;d={self._digest(call_id)}>"]
+        return [
+            self._value(call_id, goes, secure, goes.reliable),
+            self._value(call_id, came, secure, came.reliable or pinned),
+        ]
+
+    def _value(self, call_id: str, flow: Flow, secure: bool, pinned: bool) -> str:
+        token = flow.token if pinned else ""
+        user = urlsafe_b64encode(token.encode()).decode().rstrip("=") + "@" if token else ""
+        scheme = "sips" if secure else "sip"
+        transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
+        return f"<{scheme}:{user}{flow.sent_by}{transport};lr;d={self._digest(call_id, token)}>"
+
+    def recognise(self, uri: SipURI, call_id: str) -> str | None:
+        """None when the URI is no value of ours for this Call-ID; else the flow token in it, or ""."""
+        shown = uri.param("d")
+        if not shown:
+            return None
+        token = ""
+        if uri.user:
+            try:
+                token = urlsafe_b64decode(uri.user + "=" * (-len(uri.user) % 4)).decode()
+            except ValueError:
+                return None
+        if hmac.compare_digest(
+            shown.encode("utf-8", "surrogateescape"), self._digest(call_id, token).encode()
+        ):
+            return token
+        return None
