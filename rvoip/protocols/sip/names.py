@@ -60,18 +60,19 @@ for _short, _canonical in COMPACT.items():
 LISTS = frozenset(
     """
     accept accept-contact accept-encoding accept-language accept-resource-priority alert-info allow
-    allow-events authentication-info call-info contact content-encoding content-language diversion
-    error-info feature-caps geolocation history-info in-reply-to info-package p-asserted-identity
-    p-associated-uri p-preferred-identity p-visited-network-id path permission-missing proxy-require
-    reason record-route recv-info reject-contact require resource-priority route security-client
-    security-server security-verify service-route supported trigger-consent unsupported via warning
+    allow-events call-info contact content-encoding content-language diversion error-info feature-caps
+    geolocation history-info in-reply-to p-access-network-info p-asserted-identity p-associated-uri
+    p-early-media p-preferred-identity p-visited-network-id path permission-missing proxy-require reason
+    record-route recv-info reject-contact remote-party-id request-disposition require resource-priority
+    route security-client security-server security-verify service-route supported trigger-consent
+    unsupported user-to-user via warning
     """.split()
 )
 """Headers whose values may stand in one line with commas (RFC 3261 section 7.3.1)."""
 
 SINGLE = frozenset(
     """
-    call-id content-disposition content-length content-type cseq date event expires from
+    call-id content-disposition content-length content-type cseq date event expires from join
     max-forwards max-breadth mime-version min-expires min-se rack refer-to referred-by replaces
     retry-after rseq session-expires session-id sip-etag sip-if-match subject subscription-state
     target-dialog timestamp to
