@@ -60,7 +60,7 @@ _PATTERNS: Final = (
             # name=value, name: value and "name": "value", when the name says that it is a secret.
             r"((?<![a-z\d-])(?:[a-z\d-]*+_)?(?:passw(?:ord|d)|passphrase|secret|token|ha1|c?nonce|nextnonce|response"
             r"|rspauth|api[_-]?key|private[_-]?key)s?+\\?[\"']?[ \t]*+[=:][ \t]*+)"
-            r"(?:\\?\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|[^\s,;&\"')}]++)",
+            r"(?:\\\"(?:[^\"\\]|\\[^\"])*+(?:\\\")?|\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|[^\s,;&\"')}]++)",
         )
     ),
     _URL_PASSWORD,
