@@ -16,6 +16,7 @@ an account has credentials for both in the realm of its domain; in other realms 
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import itertools
 import sys
@@ -29,7 +30,7 @@ from sqlalchemy.exc import IntegrityError
 from rvoip.users import schema
 from rvoip.users.accounts import Account, check_password, check_realm, join_aor, split_aor
 from rvoip.users.database import Database
-from rvoip.users.errors import AccountError, DuplicateAccount, UnknownAccount
+from rvoip.users.errors import AccountError, DuplicateAccount, StoreBusy, UnknownAccount
 from rvoip.users.importing import read_lines
 from rvoip.users.keys import KeyTable
 from rvoip.users.migrate import migrate
@@ -290,7 +291,10 @@ class UserStore:
         if row is None or not right or not row.enabled:
             return None
         if outdated:
-            self._keep_login_hash(aor, row.login_hash, stored, self._password_hash.hash(password))
+            login_hash = self._password_hash.hash(password)
+            # A login does not fail for want of the lock: the next one stores the hash.
+            with contextlib.suppress(StoreBusy):
+                self._keep_login_hash(aor, row.login_hash, stored, login_hash)
         return _account(row._mapping)
 
     def _keep_login_hash(
