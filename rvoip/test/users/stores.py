@@ -68,7 +68,7 @@ class StoreTestCase(SynchronousTestCase):
     """A test with a store in a folder of its own."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.path = self.folder / "users.db"
         self.url = f"sqlite:{self.path}"
