@@ -14,6 +14,10 @@ _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)|\[[0-9A-Fa-f:.]+(?:%[A-
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN_VALUE = re.compile(r"[^\x00-\x20\"<>\\,;\x7f]+\Z").match
 _COMMON = {name: name for name in "tag branch rport received expires q transport lr reg-id".split()}
+_Q = re.compile(r"(?:0(?:\.[0-9]{0,16})?|1(?:\.0{0,16})?)\Z")
+
+LARGEST_SECONDS = 2**32 - 1
+"""The largest delta-seconds (RFC 3261 section 20.19)."""
 
 
 def is_token(text: str) -> bool:
@@ -118,11 +122,12 @@ def parse_params(text: str, *, lenient: bool = False) -> Params:
         name, equals, value = piece.partition("=")
         known = _COMMON.get(name)
         if known is None:
-            known = name.strip(" \t").lower()
+            known = name.strip(" \t")
             if not _TOKEN.match(known):
                 if lenient and known == "" and not equals:
                     continue
                 raise SIPParseError("Bad parameter")
+            known = known.lower()
         if known in params:
             continue
         if not equals:
@@ -159,6 +164,52 @@ def _check_value(value: str) -> None:
 def format_params(params: Params) -> str:
     """``;a=b;c`` of the parameters."""
     return "".join([f";{name}" if value is None else f";{name}={value}" for name, value in params.items()])
+
+
+def head_and_params(text: str) -> tuple[str, Params]:
+    """(value, parameters) of ``value;a=b;c``; the value has no semicolon in it and comes back stripped."""
+    head, semicolon, tail = text.partition(";")
+    return head.strip(" \t"), parse_params(tail) if semicolon else {}
+
+
+def take_text(params: Params, name: str) -> str | None:
+    """Remove a parameter and return it unquoted: "" for one without a value, None when absent."""
+    if name not in params:
+        return None
+    value = params.pop(name)
+    return "" if value is None else unquote(value)
+
+
+def take_number(params: Params, name: str, largest: int) -> int | None:
+    """Remove a parameter that is a number from 0 to `largest` and return it; None when absent."""
+    if name not in params:
+        return None
+    return parse_number(params.pop(name) or "", largest, name)
+
+
+def token_or_quoted(text: str) -> str:
+    """`text` as it is where it is a token, else as a quoted-string."""
+    return text if _TOKEN.match(text) else quote(text)
+
+
+def parse_q(text: str) -> int:
+    """A preference ("0.5") as thousandths, 0 to 1000; `SIPParseError` when it is none.
+
+    Leniency: decimals after the third are cut off (RFC 3261 section 25.1, qvalue, allows three).
+    """
+    if not _Q.match(text):
+        raise SIPParseError("Bad q value")
+    return 1000 if text[0] == "1" else int(text[2:5].ljust(3, "0"))
+
+
+def take_q(params: Params) -> int | None:
+    """Remove ``q`` and return it as thousandths; None when absent."""
+    return parse_q(params.pop("q") or "") if "q" in params else None
+
+
+def format_q(thousandths: int) -> str:
+    """The shortest q value of 0 to 1000 thousandths."""
+    return "1" if thousandths >= 1000 else f"0.{thousandths:03d}".rstrip("0").rstrip(".")
 
 
 def split_host_port(text: str, what: str) -> tuple[str, int | None]:
