@@ -38,11 +38,13 @@ class Origin(Struct, frozen=True, gc=False):
     def parse(cls, text: str) -> Origin:
         """Read "- 2890844526 1 IN IP4 192.0.2.1"; all but the user name must be printable ASCII."""
         parts = text.rstrip(" ").rsplit(" ", 5)
-        if len(parts) == 5 and parts[0].isdigit():
+        if len(parts) == 5:
             parts.insert(0, "")
         if len(parts) != 6:
             raise SDPError(f"o= has {len(parts)} fields instead of 6")
         username, session_id, version, network_type, address_type, address = parts
+        if not username and not session_id.isdigit():
+            raise SDPError(f"o= has no user name, or too few fields: {quote(text)}")
         rest = session_id + network_type + address_type + address
         if not (rest.isascii() and rest.isprintable() and session_id and network_type and address_type):
             raise SDPError(f"o= has an empty field or a character that is not printable ASCII: {quote(text)}")

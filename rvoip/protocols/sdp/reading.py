@@ -112,7 +112,7 @@ def _split(text: str, limits: Limits, strict: bool) -> list[str]:
         for number, line in enumerate(lines, 1):
             if strict and number < len(lines) and line[-1:] != "\r":
                 raise SDPError("the line does not end in CRLF", number)
-            if "\r" in line[:-1] or (line[-1:] == "\r" and number == len(lines)):
+            if "\r" in line[:-1]:
                 raise SDPError("there is a CR within a line", number)
         lines = [line.removesuffix("\r") for line in lines]
     if not lines[-1]:

@@ -23,7 +23,7 @@ class SsrcAttribute(Struct, frozen=True, gc=False):
     def parse(cls, text: str) -> SsrcAttribute:
         """Read "1732846380 cname:EocUG1f0fcg/yvY7"."""
         ssrc, _, attribute = text.partition(" ")
-        name, colon, value = attribute.strip(" ").partition(":")
+        name, colon, value = attribute.lstrip(" ").partition(":")
         if not name:
             raise SDPError(f"ssrc has no attribute: {quote(text)}")
         return cls(number(ssrc, "ssrc", MAX_SSRC), name, value if colon else None)
