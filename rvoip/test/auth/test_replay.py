@@ -131,6 +131,12 @@ class WindowTests(SynchronousTestCase):
             self.assertEqual(self.accepted(1, serial=count + 1), [True])
         self.assertEqual(self.accepted(49, 50), [False, True])
 
+    def test_a_nonce_is_held_once(self) -> None:
+        for serial in (1, 2, 3, 4, 5):
+            self.accepted(1, serial=serial)
+        self.assertEqual(self.accepted(2, 3, serial=1), [True, True])
+        self.assertEqual(len(self.window), 5)
+
     def test_what_was_forgotten_is_stale(self) -> None:
         for serial in range(10, 30):
             self.assertEqual(self.accepted(1, serial=serial), [True])
@@ -148,6 +154,14 @@ class WindowTests(SynchronousTestCase):
         self.assertEqual(len(window), 2)
         self.assertFalse(window.accept(399, 1, 1602.0))
         self.assertTrue(window.accept(400, 2, 1602.0))
+
+    def test_idle_nonces_are_forgotten_after_the_clock_was_set_back(self) -> None:
+        window = ReplayWindow(1000, max_idle=300.0)
+        for serial in range(400):
+            window.accept(serial, 1, 5000.0)
+        for serial, wall_now in ((400, 1000.0), (401, 1301.0), (402, 1602.0)):
+            self.assertTrue(window.accept(serial, 1, wall_now))
+        self.assertEqual(len(window), 2)
 
     def test_small(self) -> None:
         """Bounded in bytes: 120 an entry where this was written."""

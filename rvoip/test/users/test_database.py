@@ -322,6 +322,29 @@ class MigrationTests(StoreTestCase):
         connection.close()
         self.assertEqual(store.open().count(), 0)
 
+    def test_threads_with_databases_of_their_own(self) -> None:
+        """Alembic's context is one a process: migrations of one process wait for each other."""
+        errors: list[BaseException] = []
+        barrier = threading.Barrier(6)
+
+        def start(name: str) -> None:
+            store = UserStore(f"sqlite:{self.folder}/{name}.db", busy_timeout=30)
+            try:
+                barrier.wait(10)
+                store.open()
+                store.add(ALICE, "pw")
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                store.close()
+
+        threads = [threading.Thread(target=start, args=(str(number),)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(errors, [])
+
     def test_starts_that_race(self) -> None:
         """Threads of one process and processes beside them open a file that is not there yet."""
         path = self.folder / "fresh.db"
