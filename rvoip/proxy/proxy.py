@@ -31,7 +31,7 @@ from rvoip.proxy.forward import (
     next_hop,
     supported_extensions,
 )
-from rvoip.proxy.record_route import RecordRoutes
+from rvoip.proxy.record_route import RecordRoutes, goes_by_flow
 from rvoip.proxy.targets import Destination, Refused, Targets
 
 __all__ = ["Proxy", "ProxySettings"]
@@ -364,12 +364,12 @@ class Proxy:
         client.start()
 
     def _behind_nat(self, request: Request, came: Flow) -> bool:
-        """Whether the sender is not where its Contact says: only its own flow reaches it then."""
+        """Whether only the flow that it used reaches the sender of a request."""
         contacts = request.contacts
         if not contacts:
             return False
         uri = contacts[0].uri
-        return isinstance(uri, SipURI) and (uri.host, uri.port or 5060) != came.remote
+        return isinstance(uri, SipURI) and goes_by_flow(uri, came)
 
     def target_failed(self, flow: Flow) -> None:
         """Prefer other addresses for a while (RFC 3263 section 4.3)."""

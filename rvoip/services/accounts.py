@@ -1,0 +1,78 @@
+"""The user store of a role: opened with it, read through a cache, closed with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.threadpool import ThreadPool
+
+from zope.interface import implementer
+
+from rvoip.common.errors import StartError
+from rvoip.users.async_store import AsyncUserStore
+from rvoip.users.credentials import CredentialCache
+from rvoip.users.errors import StoreError
+from rvoip.users.interfaces import ICredentials
+from rvoip.users.passwords import HA1Set
+from rvoip.users.store import UserStore
+
+__all__ = ["AccountsService"]
+
+
+@implementer(ICredentials)
+class AccountsService(Service):
+    """Accounts and their digest credentials; `store` and `credentials` exist once it was opened."""
+
+    name = "accounts"
+
+    def __init__(self, reactor: Any, url: str) -> None:
+        self._reactor = reactor
+        self._url = url
+        self._pool: ThreadPool | None = None
+        self.store: AsyncUserStore | None = None
+        self.credentials: CredentialCache | None = None
+
+    def privilegedStartService(self) -> None:
+        """Open and migrate the database; `StartError` in one line when that fails."""
+        super().privilegedStartService()
+        try:
+            opened = UserStore(self._url).open()
+        except StoreError as error:
+            raise StartError(str(error)) from None
+        self._pool = ThreadPool(minthreads=1, maxthreads=4, name="users")
+        self.store = AsyncUserStore(opened, self._reactor, self._pool)
+        self.credentials = CredentialCache(self.store, self._reactor)
+
+    def startService(self) -> None:
+        """Start the threads and read the credentials."""
+        super().startService()
+        if self._pool is not None and self.credentials is not None:
+            self._pool.start()
+            self.credentials.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Finish what is being written, then close."""
+        super().stopService()
+        store, pool = self.store, self._pool
+        if store is None or pool is None or self.credentials is None:
+            return succeed(None)
+        self.credentials.stop()
+
+        def end(result: object) -> None:
+            pool.stop()
+
+        return store.close().addBoth(end)
+
+    def lookup(self, user: str, realm: str) -> HA1Set | Deferred[HA1Set | None] | None:
+        """See `rvoip.users.interfaces.ICredentials`; nobody is known before the store is open."""
+        return None if self.credentials is None else self.credentials.lookup(user, realm)
+
+    def exists(self, aor: str) -> bool | Deferred[bool]:
+        """Whether there is an enabled account with this AOR."""
+        user, _, domain = aor.rpartition("@")
+        found = self.lookup(user, domain)
+        if isinstance(found, Deferred):
+            return found.addCallback(lambda known: known is not None)
+        return found is not None

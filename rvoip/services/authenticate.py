@@ -1,0 +1,158 @@
+"""Who sent a SIP request: digest challenges, and verdicts on the answers (RFC 3261 section 22)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from rvoip.auth.verify import DigestVerifier, Kind, Verdict
+from rvoip.protocols.dialog.server import ServerTransaction
+from rvoip.protocols.sip.build import respond
+from rvoip.protocols.sip.digest import DigestCredentials, parse_credentials
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.uri import SipURI, escape_user
+from rvoip.proxy.interfaces import IAuthenticator
+from rvoip.services.domains import Domains
+from rvoip.users.errors import StoreError
+from rvoip.users.interfaces import ICredentials
+from rvoip.users.passwords import HA1Set
+
+__all__ = ["Authenticator"]
+
+User = Deferred[str | None] | str | None
+
+
+@implementer(IAuthenticator)
+class Authenticator:
+    """Digest authentication of requests in the realms of our domains.
+
+    `wall` tells the wall time in seconds; `failed` is told the address of whoever gave a wrong password.
+    A realm is a domain: an account is challenged in that of its own.
+    """
+
+    def __init__(
+        self,
+        verifier: DigestVerifier,
+        credentials: ICredentials,
+        domains: Domains,
+        wall: Callable[[], float],
+        failed: Callable[[str], None] = lambda host: None,
+    ) -> None:
+        self._verifier = verifier
+        self._credentials = credentials
+        self._domains = domains
+        self._wall = wall
+        self._failed = failed
+        self.challenged = 0
+        self.accepted = 0
+        self.failures = 0
+
+    def authenticate(self, transaction: ServerTransaction) -> User:
+        """As a proxy: 407 and Proxy-Authorization, in the realm of the sender's domain."""
+        sender = transaction.request.from_.uri
+        if isinstance(sender, SipURI) and self._domains.serves(sender):
+            realm = self._domains.domain(sender)
+        else:
+            realm = self._domains.first
+        return self._authenticate(transaction, realm, 407, "proxy-authorization", "Proxy-Authenticate")
+
+    def authenticate_registration(self, transaction: ServerTransaction, realm: str) -> User:
+        """As a registrar: 401 and Authorization."""
+        return self._authenticate(transaction, realm, 401, "authorization", "WWW-Authenticate")
+
+    def _authenticate(
+        self, transaction: ServerTransaction, realm: str, status: int, header: str, challenge: str
+    ) -> User:
+        request = transaction.request
+        credentials = _credentials(request, header, realm)
+        if credentials is None:
+            self._challenge(transaction, realm, status, challenge, False)
+            return None
+        found = self._credentials.lookup(credentials.username, realm)
+        if isinstance(found, Deferred):
+            return self._later(found, transaction, credentials, realm, status, challenge)
+        return self._judge(found, transaction, credentials, realm, status, challenge)
+
+    def _later(
+        self,
+        waiting: Deferred[HA1Set | None],
+        transaction: ServerTransaction,
+        credentials: DigestCredentials,
+        realm: str,
+        status: int,
+        challenge: str,
+    ) -> Deferred[str | None]:
+        def unavailable(failure: Failure) -> None:
+            failure.trap(StoreError)
+            transaction.respond_stateless(
+                respond(
+                    transaction.request,
+                    503,
+                    to_tag=transaction.stateless_tag,
+                    headers=(("Retry-After", "5"),),
+                )
+            )
+
+        def judge(found: HA1Set | None) -> str | None:
+            return self._judge(found, transaction, credentials, realm, status, challenge)
+
+        return waiting.addCallbacks(judge, unavailable)
+
+    def _judge(
+        self,
+        found: HA1Set | None,
+        transaction: ServerTransaction,
+        credentials: DigestCredentials,
+        realm: str,
+        status: int,
+        challenge: str,
+    ) -> str | None:
+        request = transaction.request
+        source = transaction.flow.remote[0]
+        verdict: Verdict = self._verifier.verify(
+            realm, request.method, credentials, request.body, found, self._wall(), source=source
+        )
+        if verdict.kind is Kind.OK:
+            self.accepted += 1
+            user = verdict.user
+            return f"{user if user.isalnum() else escape_user(user)}@{realm}"
+        if verdict.is_failure:
+            self.failures += 1
+            self._failed(source)
+        if verdict.kind is Kind.BAD:
+            transaction.respond_stateless(
+                respond(request, 400, verdict.reason, to_tag=transaction.stateless_tag)
+            )
+        else:
+            self._challenge(transaction, realm, status, challenge, verdict.stale)
+        return None
+
+    def _challenge(
+        self, transaction: ServerTransaction, realm: str, status: int, header: str, stale: bool
+    ) -> None:
+        """Ask, one header a known algorithm (RFC 8760 section 2.3), and keep nothing."""
+        self.challenged += 1
+        source = transaction.flow.remote[0]
+        values = self._verifier.challenges(realm, self._wall(), stale, source)
+        transaction.respond_stateless(
+            respond(
+                transaction.request,
+                status,
+                to_tag=transaction.stateless_tag,
+                headers=[(header, value) for value in values],
+            )
+        )
+
+
+def _credentials(request: Request, header: str, realm: str) -> DigestCredentials | None:
+    """The credentials for this realm among all that the request carries, or None."""
+    if not request.has(header):
+        return None
+    for value in request.get_all(header):
+        credentials = parse_credentials(value)
+        if credentials is not None and credentials.realm == realm:
+            return credentials
+    return None

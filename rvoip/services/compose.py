@@ -1,0 +1,159 @@
+"""Registrar and proxy roles put together from the libraries; the role modules say which parts they want."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import Any
+
+from rvoip.auth.verify import DigestVerifier
+from rvoip.common.errors import ConfigError, StartError
+from rvoip.common.events import EventBus
+from rvoip.common.metrics import LagProbe
+from rvoip.protocols.sip import digest
+from rvoip.proxy.proxy import Proxy, ProxySettings
+from rvoip.proxy.record_route import RecordRoutes
+from rvoip.registrar.binding import Binding
+from rvoip.registrar.registrar import Registrar
+from rvoip.registrar.settings import RegistrarSettings
+from rvoip.services.accounts import AccountsService
+from rvoip.services.activity import RegistrationChanged, log_activity
+from rvoip.services.admission import Admission
+from rvoip.services.authenticate import Authenticator
+from rvoip.services.config import Config
+from rvoip.services.config import Registrar as RegistrarTable
+from rvoip.services.core import Core
+from rvoip.services.location import Location, LocationService
+from rvoip.services.registration import Registration
+from rvoip.services.role import Role, named_class
+from rvoip.services.sip import SIPService
+
+__all__ = ["SIPRole"]
+
+
+class SIPRole(Role):
+    """A registrar, a proxy, or both on the same sockets.
+
+    Its parts are attributes, for a .tac or a test to reach: `sip`, `accounts`, `location`, `registration`,
+    `proxy`, `events`.
+    """
+
+    def __init__(
+        self, reactor: Any, role: str, config: Config, path: str | None, *, registrar: bool, proxy: bool
+    ) -> None:
+        super().__init__(reactor, role, config, path)
+        file = path or "defaults"
+        self.events = EventBus(reactor)
+        self.lag = LagProbe(reactor)
+        admission = Admission(lambda: self.lag.lag, random.SystemRandom().randrange)
+        self.sip = SIPService(reactor, config, file, admission)
+        self.accounts = AccountsService(reactor, config.users.store)
+        self._verifier = DigestVerifier.with_secret(
+            digest,
+            os.urandom(32),
+            algorithms=config.auth.algorithms,
+            qop=config.auth.qop,
+            ttl=config.auth.nonce_ttl,
+        )
+        self.authenticator = Authenticator(
+            self._verifier, self.accounts, self.sip.domains, time.time, self.sip.failed_login
+        )
+        self.location = self._make_location(file)
+        self.registration = self._make_registration(file, proxy) if registrar else None
+        self.proxy = self._make_proxy(file) if proxy else None
+        self.core = Core(self.sip.domains, self.registration, self.proxy)
+        self.sip.transactions.user = self.core
+        if config.log.activity:
+            log_activity(self.events)
+        self.add(self.lag, "lag")
+        self.add(self.accounts, "accounts")
+        self.add(self.location, "location")
+        self.add(self.sip, "sip")
+
+    def _make_location(self, file: str) -> LocationService:
+        try:
+            return LocationService(self._reactor, self.config.location.store, time.time)
+        except StartError as error:
+            raise ConfigError(file, "location.store", str(error)) from None
+
+    def _make_registration(self, file: str, proxy: bool) -> Registration:
+        table = self.config.registrar or RegistrarTable()
+        name = self.config.service.class_
+        made = named_class(name, Registrar, file) if name and not proxy else Registrar
+        sip = self.sip
+        assert sip is not None
+        registrar: Registrar = made(
+            registrar_settings(table), sip.tokens, on_change=self._registration_changed
+        )
+        self.location.expired = registrar.expired
+        return Registration(
+            registrar,
+            self.location.store,
+            sip.domains,
+            self.authenticator if table.authenticate else None,
+            self._reactor.seconds,
+            time.time,
+        )
+
+    def _make_proxy(self, file: str) -> Proxy:
+        name = self.config.service.class_
+        made = named_class(name, Proxy, file) if name else Proxy
+        sip = self.sip
+        assert sip is not None
+        proxy: Proxy = made(
+            sip.transactions,
+            sip.transport,
+            sip.locator,
+            sip.domains,
+            Location(self.location.store, self._known, self._reactor.seconds),
+            self.authenticator,
+            RecordRoutes(os.urandom(32)),
+            proxy_settings(self.config),
+            sip.trusts,
+            self.events,
+        )
+        return proxy
+
+    def _known(self, aor: str) -> Any:
+        table = self.config.registrar
+        if table is not None and not table.authenticate:
+            return False  # anybody may register, so nobody is known before he has
+        return self.accounts.exists(aor)
+
+    def _registration_changed(self, aor: str, bindings: tuple[Binding, ...], kind: str) -> None:
+        if self.events.wants(RegistrationChanged):
+            contacts = tuple(binding.contact for binding in bindings)
+            self.events.publish(RegistrationChanged(aor, contacts, kind))
+
+    def apply(self, config: Config, file: str) -> None:
+        """Also the rules of registration and forwarding."""
+        super().apply(config, file)
+        if self.registration is not None:
+            self.registration.registrar.settings = registrar_settings(config.registrar or RegistrarTable())
+        if self.proxy is not None:
+            self.proxy.settings = proxy_settings(config)
+
+
+def registrar_settings(table: RegistrarTable) -> RegistrarSettings:
+    """The rules that the `[registrar]` table asks for."""
+    return RegistrarSettings(
+        default_expires=table.default_expires,
+        min_expires=table.min_expires,
+        max_expires=table.max_expires,
+        max_contacts=table.max_contacts,
+        service_route=tuple(table.service_route),
+        flow_timer=table.flow_timer,
+    )
+
+
+def proxy_settings(config: Config) -> ProxySettings:
+    """The rules that the `[proxy]` table asks for.
+
+    Where nobody has an account there is nobody to ask for credentials: foreign domains are refused.
+    """
+    table = config.proxy
+    authenticate = table.authenticate
+    if authenticate is None and config.registrar is not None and not config.registrar.authenticate:
+        authenticate = False
+    return ProxySettings(table.record_route, authenticate, table.fork)

@@ -1,0 +1,267 @@
+"""The one configuration schema of all roles.
+
+Each struct is a table of the file; each field's docstring is its line in the manual. A role reads the
+tables that it names and checks the whole file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from rvoip.common.config import ConfigPath, ListenURL, StoreURL, load_config
+from rvoip.common.errors import ConfigError
+from rvoip.protocols.transport.addresses import ListenAddress, parse_listen
+
+__all__ = ["Config", "load", "listen_addresses"]
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of all tables: an unknown key is an error."""
+
+
+class SIPLimits(Table):
+    """`[sip.limits]`: how much of anything at once."""
+
+    connections: Annotated[int, Meta(ge=1)] = 2048
+    """Open TCP and TLS connections."""
+    connections_per_address: Annotated[int, Meta(ge=1)] = 64
+    """Open connections from one IP address."""
+    idle: Seconds = 120.0
+    """Seconds after which a connection without messages or keep-alives is closed."""
+    partial: Seconds = 20.0
+    """Seconds that a message may take to arrive once it has begun."""
+    invites: Annotated[int, Meta(ge=1)] = 20000
+    """INVITE transactions under way; above it 503."""
+    transactions: Annotated[int, Meta(ge=1)] = 50000
+    """Other transactions under way; above it 503."""
+
+
+class SIP(Table):
+    """`[sip]`: where to listen and for whom."""
+
+    listen: list[ListenURL] = field(default_factory=lambda: ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"])
+    """Listening addresses, `transport:host:port`; `[::1]` for IPv6."""
+    domains: list[str] = field(default_factory=list)
+    """Domains served here; the listening addresses stand for the first one."""
+    t1: Seconds = 0.5
+    """T1 in seconds, from which all SIP timers follow (RFC 3261 section 17.1.1.1)."""
+    force_rport: bool = False
+    """Answer to the source port even where a request has no `rport`: for clients behind NAT."""
+    dns: list[str] = field(default_factory=list)
+    """DNS servers, `host` or `host:port`; empty: those of the system."""
+    limits: SIPLimits = field(default_factory=SIPLimits)
+    """See `[sip.limits]`."""
+
+
+class TLSName(Table):
+    """`[[tls.name]]`: the certificate for one server name (SNI)."""
+
+    name: str
+    """Server name that the client asks for."""
+    certificate: ConfigPath
+    """PEM file: the certificate and what leads to its issuer."""
+    private_key: ConfigPath
+    """PEM file of the key."""
+
+
+class TLS(Table):
+    """`[tls]`: certificates for SIP over TLS."""
+
+    certificate: ConfigPath = ""
+    """PEM file: the certificate and what leads to its issuer."""
+    private_key: ConfigPath = ""
+    """PEM file of the key."""
+    ca: ConfigPath = ""
+    """PEM file of the authorities that peers' certificates are checked against; empty: the system's."""
+    verify_client: bool = False
+    """Accept only clients that show a certificate of `ca`."""
+    name: list[TLSName] = field(default_factory=list)
+    """See `[[tls.name]]`."""
+
+
+class HTTP(Table):
+    """`[http]`: the API, metrics and health."""
+
+    listen: ListenURL = ""
+    """`host:port` or `unix:/path`; empty: the role's own default, `none`: no HTTP."""
+    token: str = ""
+    """Bearer token that the API asks for; without one it is open, on loopback and Unix sockets only."""
+    certificate: ConfigPath = ""
+    """PEM file, for HTTPS."""
+    private_key: ConfigPath = ""
+    """PEM file of the key."""
+    ca: ConfigPath = ""
+    """PEM file: only clients with a certificate of these authorities (mutual TLS)."""
+
+
+class Log(Table):
+    """`[log]`: what is written to standard output."""
+
+    format: Literal["text", "json"] = "text"
+    """`text`, or one JSON object a line."""
+    level: Literal["debug", "info", "warn", "error", "critical"] = "info"
+    """The least serious level that is written."""
+    activity: bool = False
+    """Write a line for each registration that begins or ends and each call."""
+
+
+class Auth(Table):
+    """`[auth]`: how SIP requests are challenged (RFC 7616, RFC 8760)."""
+
+    algorithms: list[Literal["MD5", "SHA-256", "SHA-512-256"]] = field(
+        default_factory=lambda: ["MD5", "SHA-256", "SHA-512-256"]
+    )
+    """Digest algorithms in the order of the challenges; old phones read only the first."""
+    qop: list[Literal["auth", "auth-int"]] = field(default_factory=lambda: ["auth", "auth-int"])
+    """Qualities of protection that are offered."""
+    nonce_ttl: Seconds = 300.0
+    """Seconds that a nonce is good for."""
+
+
+class Guard(Table):
+    """`[guard]`: floods and scans."""
+
+    trusted: list[str] = field(default_factory=list)
+    """Addresses or networks that are never limited or banned; they must still authenticate."""
+    rate: Annotated[float, Meta(ge=0)] = 0.0
+    """Messages a second from one address; 0: no limit."""
+    ban_after: Count = 0
+    """Failed authentications after which an address is not heard for a while; 0: never."""
+    ban_time: Seconds = 600.0
+    """Seconds that a ban lasts."""
+
+
+class Service(Table):
+    """`[service]`: the process."""
+
+    drain_max: Annotated[float, Meta(ge=0)] = 30.0
+    """Seconds that a stop waits for what is under way."""
+    class_: str = field(default="", name="class")
+    """`package.Class` that takes the place of the role's core class."""
+
+
+class Trace(Table):
+    """`[trace]`: the messages of recent calls, for ladders."""
+
+    keep: Count = 1000
+    """Calls (Call-IDs) whose messages are kept; 0: none."""
+
+
+class Registrar(Table):
+    """`[registrar]`: the rules of registration."""
+
+    authenticate: bool = True
+    """Ask for digest credentials."""
+    default_expires: Annotated[int, Meta(ge=1)] = 3600
+    """Seconds of a registration that does not say."""
+    min_expires: Annotated[int, Meta(ge=0)] = 60
+    """Shorter ones are refused with 423."""
+    max_expires: Annotated[int, Meta(ge=1)] = 86400
+    """Longer ones are cut."""
+    max_contacts: Annotated[int, Meta(ge=1)] = 10
+    """Contacts of one address-of-record; more are refused with 403."""
+    service_route: list[str] = field(default_factory=list)
+    """Service-Route values of every 200 (RFC 3608)."""
+    flow_timer: Count = 0
+    """Flow-Timer in seconds for clients that use outbound (RFC 5626); 0: none."""
+
+
+class Users(Table):
+    """`[users]`: accounts."""
+
+    store: StoreURL = "sqlite:users.db"
+    """`sqlite:PATH`."""
+
+
+class Location(Table):
+    """`[location]`: bindings."""
+
+    store: StoreURL = "memory:"
+    """`memory:` or `sqlite:PATH`; with SQLite a 200 is sent after the binding is on disk."""
+
+
+class Proxy(Table):
+    """`[proxy]`: forwarding."""
+
+    record_route: bool = True
+    """Stay in the way of later requests of a call."""
+    authenticate: bool | None = None
+    """Ask every request for credentials (`true`), none and refuse foreign domains (`false`), or only \
+requests for foreign domains (unset)."""
+    fork: Literal["parallel", "sequential"] = "parallel"
+    """Ring all contacts of a user at once, or by falling q."""
+
+
+class Config(Table):
+    """A whole file."""
+
+    sip: SIP = field(default_factory=SIP)
+    tls: TLS = field(default_factory=TLS)
+    http: HTTP = field(default_factory=HTTP)
+    log: Log = field(default_factory=Log)
+    auth: Auth = field(default_factory=Auth)
+    guard: Guard = field(default_factory=Guard)
+    service: Service = field(default_factory=Service)
+    trace: Trace = field(default_factory=Trace)
+    registrar: Registrar | None = None
+    users: Users = field(default_factory=Users)
+    location: Location = field(default_factory=Location)
+    proxy: Proxy = field(default_factory=Proxy)
+
+
+OVERRIDABLE = frozenset(("sip", "http"))
+"""Tables that `[ROLE.sip]` and the like override for one role of a common file."""
+
+ROLES = ("registrar", "proxy")
+
+
+def load(path: str | None, role: str, environ: dict[str, str] | None = None) -> Config:
+    """The configuration of a role from a file (None: the defaults) and RVOIP_* variables.
+
+    Raises `ConfigError`: one line that names file, key, reason and remedy.
+    """
+    config = load_config(
+        path,
+        Config,
+        dict(os.environ) if environ is None else environ,
+        role=role,
+        overridable=OVERRIDABLE,
+    )
+    _check(config, path or "defaults")
+    return config
+
+
+def _check(config: Config, file: str) -> None:
+    """What no type says."""
+    addresses = listen_addresses(config, file)
+    if any(one.transport == "TLS" for one in addresses) and not (
+        config.tls.certificate and config.tls.private_key
+    ):
+        raise ConfigError(
+            file, "tls.certificate", "a tls: address needs a certificate", "set certificate and private_key"
+        )
+    registrar = config.registrar
+    if registrar is not None and registrar.min_expires > registrar.max_expires:
+        raise ConfigError(file, "registrar.min_expires", "is above max_expires", "lower it")
+    if not config.auth.algorithms:
+        raise ConfigError(file, "auth.algorithms", "is empty", "name at least one")
+
+
+def listen_addresses(config: Config, file: str) -> list[ListenAddress]:
+    """The parsed `[sip] listen`; `ConfigError` for one that is none."""
+    addresses = []
+    for number, text in enumerate(config.sip.listen):
+        try:
+            addresses.append(parse_listen(text))
+        except ValueError as error:
+            raise ConfigError(file, f"sip.listen[{number}]", str(error)) from None
+    if not addresses:
+        raise ConfigError(file, "sip.listen", "is empty", "name at least one address")
+    return addresses

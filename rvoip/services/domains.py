@@ -1,0 +1,62 @@
+"""Which names and addresses are this element's own (`rvoip.proxy.interfaces.IDomains`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from zope.interface import implementer
+
+from rvoip.protocols.sip.grammar import format_host
+from rvoip.protocols.sip.uri import SipURI
+from rvoip.proxy.interfaces import IDomains
+
+__all__ = ["Domains"]
+
+
+@implementer(IDomains)
+class Domains:
+    """The domains served, and the listening addresses, which stand for the first of them.
+
+    A name that is served counts with any port or none; an IP address only together with a port that is
+    listened on (none means the scheme's default).
+    """
+
+    def __init__(self, names: Iterable[str], addresses: Iterable[tuple[str, int]]) -> None:
+        self.names = [name.lower().rstrip(".") for name in names]
+        self._names = frozenset(self.names)
+        self._addresses: frozenset[tuple[str, int]] = frozenset()
+        self.listen_on(addresses)
+
+    def listen_on(self, addresses: Iterable[tuple[str, int]]) -> None:
+        """The listening addresses, (host, port), once the ports are known."""
+        self._addresses = frozenset((host.lower(), port) for host, port in addresses)
+
+    @property
+    def first(self) -> str:
+        """The domain that the listening addresses stand for; the first address when none is named."""
+        if self.names:
+            return self.names[0]
+        return min(self._addresses)[0] if self._addresses else "localhost"
+
+    def serves(self, uri: SipURI) -> bool:
+        """See `IDomains`."""
+        return uri.host in self._names or self.is_self(uri)
+
+    def is_self(self, uri: SipURI) -> bool:
+        """See `IDomains`."""
+        port = uri.port
+        if port is None:
+            port = 5061 if uri.secure or uri.transport == "tls" else 5060
+        return (uri.host, port) in self._addresses
+
+    def domain(self, uri: SipURI) -> str:
+        """The served domain that the URI's host is or stands for."""
+        return uri.host if uri.host in self._names else self.first
+
+    def aor(self, uri: SipURI) -> str:
+        """See `IDomains`."""
+        if uri.host in self._names:
+            return uri.aor
+        user = uri.aor.rpartition("@")[0]
+        first = format_host(self.first)
+        return f"{user}@{first}" if user else first

@@ -1,0 +1,110 @@
+"""The location store of a role, and the proxy's view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
+from zope.interface import implementer
+
+from rvoip.common.errors import StartError
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.uri import SipURI
+from rvoip.proxy.interfaces import ILocation
+from rvoip.proxy.targets import Destination
+from rvoip.registrar.binding import Binding, Removed
+from rvoip.registrar.errors import StoreError
+from rvoip.registrar.stores.factory import open_store
+
+__all__ = ["Location", "LocationService"]
+
+
+class LocationService(Service):
+    """Opens the store with the role, expires bindings once a second, closes it with the role."""
+
+    name = "location"
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        wall: Callable[[], float],
+        expired: Callable[[Sequence[Removed]], object] = lambda removed: None,
+    ) -> None:
+        self._reactor = reactor
+        self._wall = wall
+        self.expired = expired
+        try:
+            self.store: Any = open_store(url, reactor)
+        except StoreError as error:
+            raise StartError(str(error)) from None
+        self._loop = LoopingCall(self._expire)
+        self._loop.clock = reactor
+
+    def privilegedStartService(self) -> None:
+        """Open the store and read what it holds; `StartError` in one line when that fails."""
+        super().privilegedStartService()
+        try:
+            self.store.open(self._reactor.seconds(), self._wall())
+        except StoreError as error:
+            raise StartError(str(error)) from None
+
+    def startService(self) -> None:
+        """Begin to expire."""
+        super().startService()
+        self._loop.start(1.0, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Write what was taken, then close."""
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+        closed: Deferred[None] | None = self.store.close()
+        return succeed(None) if closed is None else closed
+
+    def _expire(self) -> None:
+        removed = self.store.expire(self._reactor.seconds(), self._wall())
+        if removed:
+            self.expired(removed)
+
+
+@implementer(ILocation)
+class Location:
+    """What the proxy asks: the bindings of an address-of-record as destinations.
+
+    `known` tells whether an address-of-record has an account.
+    """
+
+    def __init__(
+        self, store: Any, known: Callable[[str], bool | Deferred[bool]], now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._known = known
+        self._now = now
+
+    def lookup(self, aor: str) -> list[Destination] | Deferred[list[Destination]]:
+        """See `ILocation`."""
+        found = self._store.lookup(aor, self._now())
+        if isinstance(found, Deferred):
+            return found.addCallback(destinations)
+        return destinations(found)
+
+    def exists(self, aor: str) -> bool | Deferred[bool]:
+        """See `ILocation`."""
+        return self._known(aor)
+
+
+def destinations(bindings: tuple[Binding, ...]) -> list[Destination]:
+    """Where the bindings are; those whose contact is no SIP URI cannot be forwarded to."""
+    found = []
+    for binding in bindings:
+        try:
+            uri = binding.uri
+        except SIPParseError:
+            continue  # a row that somebody else wrote
+        if isinstance(uri, SipURI):
+            found.append(Destination(uri, binding.path, binding.received or None, binding.q, binding.is_flow))
+    return found

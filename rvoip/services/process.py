@@ -1,0 +1,67 @@
+"""The process's signals: drain on SIGTERM, reload on SIGHUP."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+__all__ = ["Signals"]
+
+_log = Logger()
+
+
+class Signals(Service):
+    """Takes SIGTERM and SIGHUP while it runs.
+
+    The first SIGTERM calls `drain`, waits for its Deferred, and lets Twisted's own way of stopping go
+    on; a second one ends the process at once. SIGHUP calls `reload`.
+    """
+
+    name = "signals"
+
+    def __init__(self, reactor: Any, drain: Callable[[], Deferred[None]], reload: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._drain = drain
+        self._reload = reload
+        self._previous: Any = None
+        self._draining = False
+
+    def startService(self) -> None:
+        """Install the handlers as soon as the reactor has installed its own."""
+        super().startService()
+        if self._reactor is not None:
+            self._reactor.callWhenRunning(self._install)
+
+    def _install(self) -> None:
+        if not self.running:
+            return
+        self._previous = signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self, number: int, frame: Any) -> None:
+        self._reactor.callFromThread(self._reload)
+
+    def _terminate(self, number: int, frame: Any) -> None:
+        if self._draining:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        self._draining = True
+        self._reactor.callFromThread(self._begin)
+
+    def _begin(self) -> None:
+        _log.info("Draining: no new work is taken; a second SIGTERM ends at once")
+        self._drain().addBoth(self._drained)
+
+    def _drained(self, result: object) -> None:
+        previous = self._previous
+        if callable(previous):
+            previous(signal.SIGTERM, None)
+        else:
+            self._reactor.stop()

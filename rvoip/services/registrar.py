@@ -1,0 +1,25 @@
+"""The registrar role: `twistd rvoip-registrar --config FILE`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rvoip.services.compose import SIPRole
+from rvoip.services.role import RoleOptions, build
+
+__all__ = ["Options", "makeService"]
+
+
+class Options(RoleOptions):
+    """Options of `twistd rvoip-registrar`."""
+
+    role = "registrar"
+
+
+def makeService(options: Options, reactor: Any = None) -> SIPRole:
+    """The service: nothing is opened before it starts. Usable from a .tac file."""
+    if reactor is None:
+        from twisted.internet import reactor
+    return build(
+        lambda: SIPRole(reactor, "registrar", options.config, options["config"], registrar=True, proxy=False)
+    )

@@ -1,0 +1,151 @@
+"""REGISTER, from the transaction to the store and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from rvoip.protocols.dialog.server import ServerTransaction
+from rvoip.protocols.sip.build import respond
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.transport.flow import Flow
+from rvoip.proxy.record_route import goes_by_flow
+from rvoip.registrar.binding import Applied, Binding, Change
+from rvoip.registrar.errors import StoreError
+from rvoip.registrar.registrar import Registrar
+from rvoip.services.authenticate import Authenticator
+from rvoip.services.domains import Domains
+
+__all__ = ["Registration"]
+
+
+class Registration:
+    """Authenticates a REGISTER, lets the `Registrar` decide, and answers when the store has it.
+
+    `authenticator` None takes every REGISTER as it is. `store` provides `IBindingStore`. A store that
+    cannot write is answered 503 with Retry-After: a 200 means that the binding is there.
+    """
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        store: Any,
+        domains: Domains,
+        authenticator: Authenticator | None,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.registrar = registrar
+        self.store = store
+        self.domains = domains
+        self.authenticator = authenticator
+        self._now = now
+        self._wall = wall
+        self.unavailable = 0
+
+    def register(self, transaction: ServerTransaction) -> Deferred[None] | None:
+        """Answer a REGISTER for one of our domains; a Deferred when that takes time."""
+        request = transaction.request
+        to = request.to.uri
+        if not isinstance(to, SipURI):
+            self._answer(transaction, self.registrar.refuse(request, 400, "To Is No SIP URI"))
+            return None
+        if not self.domains.serves(to) or to.user is None:
+            self._answer(transaction, self.registrar.refuse(request, 404))
+            return None
+        aor = self.domains.aor(to)
+        if self.authenticator is None:
+            return self._decide(transaction, aor)
+        user = self.authenticator.authenticate_registration(transaction, self.domains.domain(to))
+        if isinstance(user, Deferred):
+            return user.addCallback(self._authenticated, transaction, aor)
+        return self._authenticated(user, transaction, aor)
+
+    def _authenticated(
+        self, user: str | None, transaction: ServerTransaction, aor: str
+    ) -> Deferred[None] | None:
+        if user is None:
+            return None
+        if user != aor:
+            # RFC 3261 section 10.3 step 4: nobody registers somebody else.
+            self._answer(transaction, self.registrar.refuse(transaction.request, 403))
+            return None
+        return self._decide(transaction, aor)
+
+    def _decide(self, transaction: ServerTransaction, aor: str) -> Deferred[None] | None:
+        now = self._now()
+        found = self.store.lookup(aor, now)
+        if isinstance(found, Deferred):
+            found.addCallback(lambda bindings: self._change(transaction, aor, bindings, self._now()))
+            return found.addErrback(self._failed, transaction)
+        return self._change(transaction, aor, found, now)
+
+    def _change(
+        self, transaction: ServerTransaction, aor: str, bindings: tuple[Binding, ...], now: float
+    ) -> Deferred[None] | None:
+        request = transaction.request
+        wall = self._wall()
+        decision = self.registrar.decide(
+            request, aor, bindings, now, wall, flow_of(request, transaction.flow)
+        )
+        if not isinstance(decision, Change):
+            self._answer(transaction, decision)
+            return None
+        try:
+            applied = self.store.apply(decision)
+        except StoreError:
+            self._failed(Failure(), transaction)
+            return None
+        if isinstance(applied, Deferred):
+            return applied.addCallbacks(
+                self._applied, self._failed, callbackArgs=(transaction,), errbackArgs=(transaction,)
+            )
+        self._respond(transaction, applied, now, wall)
+        return None
+
+    def _applied(self, applied: Applied, transaction: ServerTransaction) -> None:
+        self._respond(transaction, applied, self._now(), self._wall())
+
+    def _respond(self, transaction: ServerTransaction, applied: Applied, now: float, wall: float) -> None:
+        flow = transaction.flow
+        if flow.reliable:
+            deadlines = [binding.deadline for binding in applied.bindings if binding.received == flow.token]
+            if deadlines:
+                flow.keep(max(deadlines))
+        transaction.respond(self.registrar.answer(transaction.request, applied, now, wall))
+
+    def _failed(self, failure: Failure, transaction: ServerTransaction) -> None:
+        failure.trap(StoreError)
+        self.unavailable += 1
+        transaction.respond_stateless(
+            respond(
+                transaction.request,
+                503,
+                "Location Store Unavailable",
+                to_tag=transaction.stateless_tag,
+                headers=(("Retry-After", "5"),),
+            )
+        )
+
+    def _answer(self, transaction: ServerTransaction, response: Response) -> None:
+        transaction.respond_stateless(response) if response.status >= 300 else transaction.respond(response)
+
+
+def flow_of(request: Request, flow: Flow) -> str:
+    """The token of the flow that requests to this REGISTER's contacts must take, "" for none.
+
+    Over a stream that is the stream, if the contacts ask for its transport: nothing else may get through
+    to the client. Over UDP it is the source address, when the contact shows another IP address: then there
+    is a NAT between. A contact that asks for outbound always gets it (RFC 5626).
+    """
+    for contact in request.contacts:
+        if contact.uri_text == "*":
+            continue
+        uri = contact.uri
+        if "reg-id" in contact.params or (isinstance(uri, SipURI) and goes_by_flow(uri, flow)):
+            return flow.token
+    return ""

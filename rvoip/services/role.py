@@ -1,0 +1,160 @@
+"""What all roles have in common: options, logging, order of start and stop, drain and reload."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, ClassVar, TypeVar
+
+from twisted.application.service import IServiceCollection
+from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+from twisted.python.usage import Options, UsageError
+
+from rvoip.common.errors import ConfigError, StartError
+from rvoip.common.lifecycle import OrderedService
+from rvoip.common.log import log_observer
+from rvoip.services.config import Config, load
+from rvoip.services.process import Signals
+from rvoip.services.sip import SIPService
+
+__all__ = ["Role", "RoleOptions", "build", "named_class"]
+
+_log = Logger()
+
+R = TypeVar("R", bound="Role")
+
+_QUIET_CHECK = 0.1
+
+
+class RoleOptions(Options):
+    """The command line of a role: one configuration file."""
+
+    optParameters: ClassVar[list[list[str | None]]] = [
+        ["config", "c", None, "Configuration file (TOML). Without one: defaults on loopback."]
+    ]
+
+    role = ""
+
+    def postOptions(self) -> None:
+        """Read the file now, so that a mistake in it is one line before anything starts."""
+        try:
+            self.config = load(self["config"], self.role)
+        except ConfigError as error:
+            raise SystemExit(str(error)) from None
+
+    def parseArgs(self, *args: str) -> None:
+        """Refuse what is no option."""
+        if args:
+            raise UsageError(f"unexpected argument {args[0]!r}; see --help")
+
+
+class Role(OrderedService):
+    """A server: children in order, of which the one named "sip" comes last to start and first to stop.
+
+    Starting either succeeds or ends the process with one line and exit status 1.
+    """
+
+    def __init__(self, reactor: Any, role: str, config: Config, path: str | None) -> None:
+        use_monotonic_time(reactor)
+        super().__init__(reactor)
+        self._reactor = reactor
+        self.role = role
+        self.config = config
+        self.path = path
+        self.sip: SIPService | None = None
+        self.setName(f"rvoip-{role}")
+        self.add(Signals(reactor, self.drain, self.reload))
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Also take over the log of the application: standard output, in the format of `[log]`."""
+        super().setServiceParent(parent)
+        if isinstance(parent, Componentized) and sys.__stdout__ is not None:
+            observer = log_observer(self.config.log.format, self.config.log.level, sys.__stdout__)
+            parent.setComponent(ILogObserver, observer)
+
+    def privilegedStartService(self) -> None:
+        """Open and bind everything; on failure leave with one line and status 1."""
+        try:
+            super().privilegedStartService()
+        except (ConfigError, StartError) as error:
+            raise SystemExit(str(error)) from None
+
+    def startService(self) -> None:
+        """Tell where we are."""
+        super().startService()
+        if self.sip is not None:
+            for listener in self.sip.transport.listeners:
+                _log.info(
+                    "{role} listens on {transport}:{address}",
+                    role=self.name,
+                    transport=listener.transport.lower(),
+                    address=listener.sent_by,
+                )
+
+    def drain(self) -> Deferred[None]:
+        """Refuse new work, and fire when what is under way has ended, or after `drain_max` seconds."""
+        done: Deferred[None] = Deferred()
+        sip = self.sip
+        if sip is None:
+            done.callback(None)
+            return done
+        sip.admission.draining = True
+        deadline = self._reactor.seconds() + self.config.service.drain_max
+
+        def look() -> None:
+            if sip.transactions.quiet or self._reactor.seconds() >= deadline:
+                done.callback(None)
+            else:
+                self._reactor.callLater(_QUIET_CHECK, look)
+
+        look()
+        return done
+
+    def reload(self) -> None:
+        """Read the configuration again; a broken one is refused and nothing changes."""
+        file = self.path or "defaults"
+        try:
+            config = load(self.path, self.role)
+            self.apply(config, file)
+        except ConfigError as error:
+            _log.error("Configuration not reloaded: {error}", error=str(error))
+        else:
+            self.config = config
+            _log.info("Configuration reloaded from {file}", file=file)
+
+    def apply(self, config: Config, file: str) -> None:
+        """Take over what a running role can; `ConfigError` before anything changed."""
+        if self.sip is not None:
+            self.sip.reload(config, file)
+
+
+def build(make: Callable[[], R]) -> R:
+    """The role that `make` makes; a mistake in its configuration is one line and exit status 1."""
+    try:
+        return make()
+    except (ConfigError, StartError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def use_monotonic_time(reactor: Any) -> None:
+    """Have the reactor's clock never run backwards: Twisted's own is wall time."""
+    if getattr(reactor, "seconds", None) is not None and hasattr(reactor, "installWaker"):
+        reactor.seconds = time.monotonic
+
+
+def named_class(name: str, base: type, file: str) -> type:
+    """The class that `[service] class` names; `ConfigError` when there is none or it is no `base`."""
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        found = getattr(import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(file, "service.class", f"{name!r} cannot be imported: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigError(
+            file, "service.class", f"{name!r} is no subclass of {base.__module__}.{base.__name__}"
+        )
+    return found

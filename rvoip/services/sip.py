@@ -1,0 +1,141 @@
+"""The SIP side of a role: transport, transactions and resolution, made from the configuration."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from typing import Any, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from rvoip.common.errors import ConfigError, StartError
+from rvoip.common.wheel import TimerWheel
+from rvoip.protocols.dialog.timers import Timers
+from rvoip.protocols.dialog.transactions import TransactionLayer, TransactionLimits
+from rvoip.protocols.transport.dns import make_resolver
+from rvoip.protocols.transport.errors import ListenError, TLSFileError
+from rvoip.protocols.transport.flow import Flow
+from rvoip.protocols.transport.guard import Guard
+from rvoip.protocols.transport.layer import TransportLayer
+from rvoip.protocols.transport.limits import TransportLimits
+from rvoip.protocols.transport.locate import Locator
+from rvoip.protocols.transport.tls import TLSContexts, TLSName, TLSSettings
+from rvoip.services import config as schema
+from rvoip.services.admission import Admission
+from rvoip.services.config import Config, listen_addresses
+from rvoip.services.domains import Domains
+from rvoip.services.tokens import TokenSource
+
+__all__ = ["SIPService"]
+
+
+class SIPService(Service):
+    """Listens, and runs the transaction layer; set `transactions.user` before it starts."""
+
+    def __init__(self, reactor: Any, config: Config, file: str, admission: Admission) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._addresses = listen_addresses(config, file)
+        self.admission = admission
+        self.guard = Guard(ban_time=config.guard.ban_time)
+        self._configure_guard(config, file)
+        limits = config.sip.limits
+        self.transport = TransportLayer(
+            reactor,
+            None,
+            limits=TransportLimits(
+                max_connections=limits.connections,
+                max_connections_per_host=limits.connections_per_address,
+                idle_timeout=limits.idle,
+                partial_timeout=limits.partial,
+            ),
+            guard=self.guard,
+            force_rport=config.sip.force_rport,
+        )
+        self.tokens = TokenSource()
+        self.wheel = TimerWheel(reactor)
+        t1 = config.sip.t1
+        self.transactions = TransactionLayer(
+            self.transport,
+            self.wheel,
+            reactor.seconds,
+            self.tokens,
+            Timers(t1, max(4.0, t1), max(5.0, t1)),
+            TransactionLimits(limits.invites, limits.transactions),
+            admission,
+        )
+        self.transport.receiver = self.transactions
+        clock = cast(IReactorTime, reactor)
+        families = sorted({6 if ":" in one.host else 4 for one in self._addresses})
+        self.locator = Locator(
+            make_resolver(reactor, config.sip.dns),
+            clock,
+            supported=tuple(
+                name
+                for name in ("UDP", "TCP", "TLS")
+                if any(one.transport == name for one in self._addresses)
+            ),
+            families=tuple(families),
+            rng=random.SystemRandom(),
+        )
+        self.domains = Domains(config.sip.domains, [(one.host, one.port) for one in self._addresses])
+
+    def privilegedStartService(self) -> None:
+        """Bind all addresses; `StartError` in one line when one cannot be."""
+        super().privilegedStartService()
+        tls = self._config.tls
+        try:
+            if tls.certificate or tls.ca:
+                self.transport.tls = TLSContexts(_tls_settings(tls))
+            for address in self._addresses:
+                self.transport.listen(address)
+        except (ListenError, TLSFileError) as error:
+            raise StartError(str(error)) from None
+        self.domains.listen_on([(one.host, one.port) for one in self.transport.listeners])
+
+    def stopService(self) -> Deferred[None]:
+        """Close all sockets."""
+        super().stopService()
+        stopped: Deferred[None] = self.transport.stop()
+        return stopped
+
+    def reload(self, config: Config, file: str) -> None:
+        """Take certificates and guard rules from a new configuration; `ConfigError` leaves all as it was."""
+        if self.transport.tls is not None:
+            try:
+                self.transport.tls.reload(_tls_settings(config.tls))
+            except TLSFileError as error:
+                raise ConfigError(file, "tls", str(error)) from None
+        self._configure_guard(config, file)
+        self._config = config
+
+    def _configure_guard(self, config: Config, file: str) -> None:
+        networks = []
+        for number, text in enumerate(config.guard.trusted):
+            try:
+                networks.append(ipaddress.ip_network(text, strict=False))
+            except ValueError:
+                raise ConfigError(
+                    file, f"guard.trusted[{number}]", f"{text!r} is no address or network"
+                ) from None
+        self.guard.configure(config.guard.rate, config.guard.ban_after, networks)
+
+    def trusts(self, flow: Flow) -> bool:
+        """Whether the flow's peer is in a trusted network."""
+        return self.guard.trusts(flow.remote[0])
+
+    def failed_login(self, host: str) -> None:
+        """Count a wrong password against its source."""
+        self.guard.failed(host, self._reactor.seconds())
+
+
+def _tls_settings(tls: schema.TLS) -> TLSSettings:
+    return TLSSettings(
+        certificate=tls.certificate or None,
+        private_key=tls.private_key or None,
+        ca=tls.ca or None,
+        verify_client=tls.verify_client,
+        names=tuple(TLSName(one.name, one.certificate, one.private_key) for one in tls.name),
+    )
