@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rvoip.test.users.stores import FAST, StoreTestCase
-from rvoip.users import schema
+from rvoip.users import schema, store
 from rvoip.users.accounts import ADMIN, USER, Account
 from rvoip.users.errors import AccountError, DuplicateAccount, UnknownAccount
 from rvoip.users.passwords import PasswordHash, ha1_set
@@ -154,16 +154,32 @@ class CredentialTests(StoreTestCase):
         self.assertEqual(found["u1", "b.test"], ha1_set("u1", "b.test", "q1"))
         self.assertEqual(self.store.find_credentials([]), {})
 
+    def test_who_is_not_there_costs_a_row_as_well(self) -> None:
+        """The database does for an unknown name what it does for a known one (security row 19)."""
+        self.store.add(ALICE, "pw")
+        with self.store._database.reading() as connection:
+            values = {"realm": "example.test", "names": '["alice", "mallory"]'}
+            rows = connection.execute(store._LOOKUP, values).all()
+        self.assertEqual([(row.asked, row.exists) for row in rows], [("alice", 1), ("mallory", 0)])
+        self.assertEqual([len(row.md5 + row.sha256 + row.sha512_256) for row in rows], [80, 80])
+
     def test_lookups_use_the_primary_key(self) -> None:
         with self.store._database.reading() as connection:
+            compiled = store._LOOKUP.compile(dialect=connection.dialect)
+            values = {**compiled.params, "realm": "r", "names": '["a", "b"]'}
             plan = connection.exec_driver_sql(
-                "EXPLAIN QUERY PLAN SELECT c.md5 FROM credentials c JOIN accounts a ON c.aor = a.aor"
-                " WHERE a.enabled AND c.realm = ? AND c.username IN (?, ?)",
-                ("r", "a", "b"),
+                f"EXPLAIN QUERY PLAN {compiled}", tuple(values[name] for name in compiled.positiontup or ())
             ).all()
-        details = " / ".join(row[3] for row in plan)
-        self.assertIn("SEARCH c USING PRIMARY KEY (realm=? AND username=?)", details)
-        self.assertNotIn("SCAN", details)
+        details = [row[3] for row in plan]
+        self.assertTrue(details[0].startswith("SCAN"), "of the names that are asked for")
+        searched = [detail for detail in details if "credentials" in detail or "accounts" in detail]
+        self.assertEqual(
+            [detail.removesuffix(" LEFT-JOIN") for detail in searched],
+            [
+                "SEARCH credentials USING PRIMARY KEY (realm=? AND username=?)",
+                "SEARCH accounts USING PRIMARY KEY (aor=?)",
+            ],
+        )
 
 
 class SnapshotAndChangesTests(StoreTestCase):
