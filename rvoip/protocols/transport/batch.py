@@ -1,0 +1,220 @@
+"""UDP ports that read and answer in batches.
+
+`BatchUDP(reactor).listenUDP(...)` is `reactor.listenUDP(...)` with fewer system calls: a wake-up drains up to
+64 datagrams with one recvmmsg, and what the protocol writes while they are handed to it goes out with one
+sendmmsg when the last of them is done. Where the platform has no recvmmsg the port is Twisted's own.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from twisted.internet.error import InvalidAddressError
+from twisted.internet.interfaces import IReactorFDSet, IReactorUDP
+from twisted.internet.protocol import DatagramProtocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from rvoip.protocols.transport.bounded import Recent
+from rvoip.protocols.transport.mmsg import BATCH, LARGEST, ReceiveBatch, SendBatch, available
+from rvoip.protocols.transport.sockets import StockPort, pack_address, unpack_address
+
+__all__ = ["BatchPort", "BatchUDP"]
+
+SOURCES: Final = 4096
+"""Addresses whose decoded form a port remembers."""
+
+_TRANSIENT: Final = frozenset((errno.EAGAIN, errno.ENOBUFS))
+
+_log = Logger()
+
+
+class _Buffers:
+    """What the ports of one reactor and one address family share: they are never read at the same time."""
+
+    def __init__(self) -> None:
+        self.receive = ReceiveBatch().receive
+        self.send = SendBatch().send
+
+
+class BatchPort(StockPort):
+    """A UDP port whose read takes a batch of datagrams and whose answers leave as a batch.
+
+    A protocol with a method ``send_failed(address, error)`` is told of each queued datagram that the kernel
+    refused; a `write` outside a batch raises the OSError itself, as Twisted's port does.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        protocol: DatagramProtocol,
+        interface: str,
+        max_packet_size: int,
+        reactor: IReactorFDSet,
+        buffers: dict[socket.AddressFamily, _Buffers],
+    ) -> None:
+        super().__init__(port, protocol, interface, max_packet_size, reactor)
+        family = self.addressFamily
+        if family not in buffers:
+            buffers[family] = _Buffers()
+        self._receive = buffers[family].receive
+        self._send = buffers[family].send
+        self._name_length = 16 if family == socket.AF_INET else 28
+        self._held = 0
+        self._sources: Recent[bytes, tuple[str, int]] = Recent(SOURCES)
+        self._names: Recent[tuple[str, int], bytes] = Recent(SOURCES)
+        self._queue: list[tuple[bytes, tuple[str, int], bytes]] = []
+
+    def doRead(self) -> None:
+        """Hand what has arrived to the protocol, then send what it answered."""
+        if self._connectedAddr:
+            super().doRead()
+            return
+        try:
+            batch = self._receive(self.fileno(), self._name_length)
+        except ConnectionRefusedError:
+            return  # an ICMP answer to something sent before, to whom is not told
+        received = self.protocol.datagramReceived
+        known = self._sources.young.get
+        self._held += 1
+        try:
+            for datagram, name in batch:
+                address = known(name)
+                if address is None:
+                    address = self._source(name)
+                try:
+                    received(datagram, address)
+                except Exception:
+                    _log.failure("{protocol} failed on a datagram", protocol=type(self.protocol).__name__)
+        finally:
+            self._held -= 1
+            if self._queue and not self._held:
+                self.flush()
+
+    def _source(self, name: bytes) -> tuple[str, int]:
+        address = self._sources.get(name)
+        if address is None:
+            address = unpack_address(name)
+            self._sources.put(name, address)
+            # Most are answered.
+            self._names.put(address, name)
+        return address
+
+    def write(self, datagram: bytes, addr: tuple[str, int] | None = None) -> None:
+        """Send a datagram to a numeric address: at the end of the batch that is being read, else at once.
+
+        Raises InvalidAddressError for what is no address of this port's family, OverflowError for no port,
+        and OSError when the kernel refuses it at once.
+        """
+        if addr is None or self._connectedAddr:
+            super().write(datagram, addr)
+            return
+        name = self._names.young.get(addr)
+        if name is None:
+            name = self._name(addr)
+        if not self._held:
+            self.socket.sendto(datagram, addr)
+            return
+        queue = self._queue
+        queue.append((datagram, addr, name))
+        if len(queue) >= BATCH:
+            self.flush()
+
+    def _name(self, address: tuple[str, int]) -> bytes:
+        name = self._names.get(address)
+        if name is None:
+            host, port = address
+            if not 0 <= port <= 65535:
+                raise OverflowError("port must be 0-65535")
+            try:
+                name = pack_address(self.addressFamily, host, port)
+            except (OSError, ValueError):
+                raise InvalidAddressError(host, "not a numeric address of this port's family") from None
+            self._names.put(address, name)
+        return name
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Gather what is written inside, and send it as a batch at the end."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            if self._queue and not self._held:
+                self.flush()
+
+    def flush(self) -> None:
+        """Send what is queued, now."""
+        queue, self._queue = self._queue, []
+        if not self.connected:
+            return
+        start = 0
+        while start < len(queue):
+            try:
+                start += self._send_some(queue[start : start + BATCH])
+            except OSError as error:
+                if error.errno == errno.EINTR:
+                    continue
+                if error.errno == errno.ECONNREFUSED and self._send_alone(queue[start]):
+                    # The complaint was about an earlier datagram, and is gone now.
+                    start += 1
+                    continue
+                last = len(queue) if error.errno in _TRANSIENT else start + 1
+                self._failed(queue[start:last], error)
+                start = last
+
+    def _send_some(self, part: list[tuple[bytes, tuple[str, int], bytes]]) -> int:
+        if len(part) == 1:
+            self.socket.sendto(part[0][0], part[0][1])
+            return 1
+        datagrams, _, names = zip(*part, strict=True)
+        return self._send(self.fileno(), self._name_length, datagrams, names)
+
+    def _send_alone(self, queued: tuple[bytes, tuple[str, int], bytes]) -> bool:
+        try:
+            self.socket.sendto(queued[0], queued[1])
+        except OSError:
+            return False
+        return True
+
+    def _failed(self, part: list[tuple[bytes, tuple[str, int], bytes]], error: OSError) -> None:
+        tell = getattr(self.protocol, "send_failed", None)
+        if tell is None:
+            return
+        for _, address, _ in part:
+            try:
+                tell(address, error)
+            except Exception:
+                _log.failure("{protocol} failed", protocol=type(self.protocol).__name__)
+
+
+@implementer(IReactorUDP)
+class BatchUDP:
+    """`listenUDP` whose ports work in batches.
+
+    The ports of one `BatchUDP` share their buffers (4 MiB an address family, of which only what has been used
+    takes memory), so they must be of one reactor.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, buffer_size: int = StockPort.buffer_size) -> None:
+        self._reactor = reactor
+        self._buffer_size = buffer_size
+        self._buffers: dict[socket.AddressFamily, _Buffers] = {}
+
+    def listenUDP(
+        self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = LARGEST
+    ) -> Any:
+        """Bind and read; returns the IListeningPort. Raises CannotListenError."""
+        listening: StockPort
+        if available():
+            listening = BatchPort(port, protocol, interface, maxPacketSize, self._reactor, self._buffers)
+        else:
+            listening = StockPort(port, protocol, interface, maxPacketSize, self._reactor)
+        listening.buffer_size = self._buffer_size
+        listening.startListening()
+        return listening

@@ -1,0 +1,206 @@
+"""From octets to the receiver: what all transports do with a message, and with what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine
+from hashlib import blake2b
+from typing import Any, Protocol, cast
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rvoip.common.clock import Clock
+from rvoip.common.log import LogLimiter
+from rvoip.protocols.sip.build import respond
+from rvoip.protocols.sip.check import check
+from rvoip.protocols.sip.errors import SIPError, SIPParseError
+from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.transport.counters import Counters
+from rvoip.protocols.transport.errors import FlowError
+from rvoip.protocols.transport.flow import Flow
+from rvoip.protocols.transport.guard import Guard
+from rvoip.protocols.transport.interfaces import IMessageReceiver
+from rvoip.protocols.transport.limits import TransportLimits
+
+__all__ = ["AMPLIFICATION", "Intake", "refusal"]
+
+AMPLIFICATION = 3
+"""A stateless answer is at most so many times as long as what it answers."""
+
+Message = Request | Response
+
+_log = Logger()
+
+
+class Hooks(Protocol):
+    """What subclasses of a protocol override."""
+
+    def message_received(self, message: Message, flow: Flow) -> Awaitable[object] | None:
+        """A message came."""
+
+    def parse_failed(self, error: SIPParseError, flow: Flow) -> Awaitable[object] | None:
+        """Something else came."""
+
+
+class Intake:
+    """What the protocols of one layer share: receiver, limits, counters, and what is done about failures."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        receiver: IMessageReceiver | None = None,
+        *,
+        limits: TransportLimits | None = None,
+        guard: Guard | None = None,
+        counters: Counters | None = None,
+        force_rport: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.receiver = receiver
+        self.limits = limits or TransportLimits()
+        self.guard = guard or Guard()
+        self.counters = counters or Counters()
+        self.force_rport = force_rport
+        self._lines = LogLimiter(clock.seconds)
+
+    def deliver(self, message: Message, flow: Flow) -> Awaitable[object] | None:
+        """Give a message to the receiver; without one it is dropped."""
+        receiver = self.receiver
+        if receiver is None:
+            self.counters.drop("no_receiver")
+            return None
+        return receiver.message_received(message, flow)
+
+    def watch(self, outcome: Awaitable[object], message: object, flow: Flow) -> None:
+        """Let an asynchronous receiver run, and deal with its failure."""
+        waiting: Deferred[Any]
+        if isinstance(outcome, Deferred):
+            waiting = outcome
+        else:
+            waiting = Deferred.fromCoroutine(cast("Coroutine[Deferred[Any], Any, Any]", outcome))
+        waiting.addErrback(self._failed_later, message, flow)
+
+    def _failed_later(self, failure: Failure, message: object, flow: Flow) -> None:
+        self.failed(failure, message, flow)
+
+    def take(self, data: bytes, flow: Flow, hooks: Hooks) -> None:
+        """Parse, check, stamp and hand on one message (the datagram protocol has this written out)."""
+        counters = self.counters
+        counters.received += 1
+        host, port = flow.remote
+        if self.guard.active and not self.guard.admit(host, self.clock.seconds()):
+            counters.drop("rate")
+            return
+        limits = self.limits.message
+        try:
+            message = parse_message(data, limits)
+            check(message, limits)
+            if isinstance(message, Request):
+                message.stamp_via(host, port)
+        except SIPParseError as error:
+            self.unreadable(error, flow, hooks)
+            return
+        except Exception:
+            self.failed(Failure(), None, flow)
+            return
+        try:
+            outcome = hooks.message_received(message, flow)
+            if outcome is not None:
+                self.watch(outcome, message, flow)
+        except Exception:
+            self.failed(Failure(), message, flow)
+
+    def failed(self, failure: Failure, message: object, flow: Flow) -> None:
+        """The receiver raised: one log event in 10 seconds, and 500 for a request."""
+        self.counters.drop("internal")
+        suppressed = self._lines.allow(("failure", str(failure.type)))
+        if suppressed is not None:
+            _log.failure(
+                "A message from {source} could not be processed ({suppressed} more before)",
+                failure,
+                source=flow.remote[0],
+                transport=flow.transport,
+                suppressed=suppressed,
+            )
+        if isinstance(message, Request):
+            answer(SIPParseError("Server Internal Error", 500, message), flow)
+
+    def unreadable(self, error: SIPParseError, flow: Flow, hooks: Hooks) -> None:
+        """Count and log octets that are no SIP, and let the protocol's `parse_failed` hook answer them."""
+        self.counters.drop("parse")
+        host = flow.remote[0]
+        suppressed = self._lines.allow(host)
+        if suppressed is not None:
+            _log.warn(
+                "Bad SIP from {source} over {transport}: {reason} ({suppressed} more before)",
+                source=host,
+                transport=flow.transport,
+                reason=str(error),
+                suppressed=suppressed,
+            )
+        message = error.message
+        if isinstance(message, Request):
+            try:
+                message.stamp_via(*flow.remote)
+            except SIPParseError:
+                pass  # it has no Via that could be stamped
+        try:
+            outcome = hooks.parse_failed(error, flow)
+        except Exception:
+            self.failed(Failure(), message, flow)
+            return
+        if outcome is not None:
+            self.watch(outcome, message, flow)
+
+    def parse_failed(self, error: SIPParseError, flow: Flow) -> None:
+        """Let the receiver answer what is no SIP, or answer it here when there is none."""
+        receiver = self.receiver
+        if receiver is None:
+            answer(error, flow)
+        else:
+            receiver.parse_failed(error, flow)
+
+
+def answer(error: SIPParseError, flow: Flow) -> None:
+    """Answer a request statelessly with what is wrong with it, where that can be done."""
+    response = refusal(error)
+    if response is None or not isinstance(error.message, Request):
+        return
+    try:
+        back = flow.reply_flow(error.message.via)
+    except SIPError:
+        # Without a Via that can be read a datagram has no one to answer; a stream's other end is known.
+        if not flow.reliable:
+            return
+        back = flow
+    try:
+        back.send(response)
+    except FlowError:
+        return  # whoever asked has gone
+
+
+def refusal(error: SIPParseError) -> bytes | None:
+    """The response to a request that is refused before anyone has looked at it; None when there is none.
+
+    It leaves no state: the To tag is a function of the request (RFC 3261 section 8.2.7).
+    """
+    request = error.message
+    if not isinstance(request, Request) or request.method == "ACK":
+        return None
+    seed = "\n".join([request.get("via") or "", request.get("call-id") or "", request.get("cseq") or ""])
+    tag = blake2b(seed.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+    try:
+        response = respond(request, error.status, _one_line(error.reason), to_tag=tag)
+    except SIPError:
+        # A To that cannot be read gets no tag.
+        try:
+            response = respond(request, error.status, _one_line(error.reason))
+        except SIPError:
+            return None
+    data = response.to_bytes()
+    return data if len(data) <= AMPLIFICATION * len(request.to_bytes()) else None
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")
