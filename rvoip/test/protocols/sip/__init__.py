@@ -1,0 +1,1 @@
+"""Tests of SIP messages and what they carry."""
