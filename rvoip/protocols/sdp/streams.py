@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
 from rvoip.protocols.sdp.errors import SDPError
@@ -10,6 +12,8 @@ from rvoip.protocols.sdp.grammar import fields, number, quote, words
 __all__ = ["Group", "Msid", "Rid", "Simulcast", "SimulcastStream", "SsrcAttribute", "SsrcGroup"]
 
 MAX_SSRC = 2**32 - 1
+# RFC 8852 section 3.1 has letters and digits alone; RFC 8851 section 10 has hyphen and underscore too.
+_SIMULCAST_RID = re.compile(r"~?[A-Za-z0-9_-]+")
 
 
 class SsrcAttribute(Struct, frozen=True, gc=False):
@@ -162,8 +166,6 @@ class Simulcast(Struct, frozen=True, gc=False):
 
 
 def _simulcast_stream(text: str) -> SimulcastStream:
-    rid = text.removeprefix("~")
-    # RFC 8852 section 3.1 has letters and digits alone; RFC 8851 section 10 has hyphen and underscore too.
-    if not (rid.isascii() and rid.replace("-", "").replace("_", "").isalnum()):
+    if _SIMULCAST_RID.fullmatch(text) is None:
         raise SDPError(f"simulcast has a malformed rid: {quote(text)}")
-    return SimulcastStream(rid, text[:1] == "~")
+    return SimulcastStream(text.removeprefix("~"), text[0] == "~")

@@ -65,7 +65,7 @@ zones = st.builds(ZoneAdjustment, numbers, typed_times)
 times = st.builds(Timing, numbers, numbers, tuples(repeats), tuples(zones))
 streams = tuples(
     tuples(
-        st.builds(SimulcastStream, st.from_regex("[A-Za-z0-9_-]*[A-Za-z0-9]", fullmatch=True), st.booleans()),
+        st.builds(SimulcastStream, st.from_regex("[A-Za-z0-9_-]+", fullmatch=True), st.booleans()),
         1,
     ),
     1,
