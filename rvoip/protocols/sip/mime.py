@@ -251,4 +251,5 @@ def _written(part: Part) -> bytes:
 
 def _derived_boundary(written: list[bytes]) -> str:
     """A boundary that no part can contain but by breaking SHA-256."""
-    return f"part-{hashlib.sha256(b'\0'.join(written)).hexdigest()[:24]}"
+    digest = hashlib.sha256(b"\0".join(written)).hexdigest()
+    return f"part-{digest[:24]}"
