@@ -10,6 +10,7 @@ from rvoip.protocols.sip.grammar import (
     end_of_quoted,
     format_host_port,
     format_params,
+    is_plain_value,
     is_token,
     parse_number,
     parse_params,
@@ -68,7 +69,35 @@ class Via:
 
 
 def parse_via(text: str) -> Via:
-    """One Via value; `SIPParseError` when it is none."""
+    """One Via value; `SIPParseError` when it is none.
+
+    All but the branch is the same in every message of a peer, so it is read once.
+    """
+    start = text.find(";branch=")
+    if start > 0 and '"' not in text:
+        end = text.find(";", start + 8)
+        branch = text[start + 8 :] if end < 0 else text[start + 8 : end]
+        rest = text[:start] if end < 0 else text[:start] + text[end:]
+        known = _known_vias.get(rest)
+        if known is None:
+            known = _read_via(rest)
+            if "branch" in known.params:
+                return _read_via(text)
+            if len(_known_vias) >= _KNOWN_VIAS:
+                _known_vias.clear()
+            if len(rest) < _LONGEST_KNOWN:
+                _known_vias[rest] = known
+        if is_plain_value(branch):
+            return Via(known.transport, known.host, known.port, {"branch": branch, **known.params})
+    return _read_via(text)
+
+
+_KNOWN_VIAS = 2048
+_LONGEST_KNOWN = 200
+_known_vias: dict[str, Via] = {}
+
+
+def _read_via(text: str) -> Via:
     head, semicolon, tail = text.partition(";")
     # Fast path: "SIP/2.0/UDP host:port", one blank, no LWS around the slashes.
     protocol, _, sent_by = head.partition(" ")
@@ -85,7 +114,10 @@ def parse_via(text: str) -> Via:
     host, port = split_host_port(sent_by, "Via")
     if at:
         host = f"{user}@{host}"
-    return Via(transport.upper(), host, port, parse_params(tail) if semicolon else {})
+    return Via(transport, host, port, parse_params(tail) if semicolon else {})
+
+
+_TRANSPORTS = {f"SIP/2.0/{name} ": name for name in ("UDP", "TCP", "TLS")}
 
 
 _SENT_PROTOCOL = re.compile(r"([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]+(.*)\Z", re.ASCII)
@@ -120,12 +152,17 @@ class CSeq:
 def parse_cseq(text: str) -> CSeq:
     """The CSeq value; `SIPParseError` when it is none or over 2**32 - 1."""
     digits, _, method = text.partition(" ")
+    if method in _METHODS and digits.isascii() and digits.isdigit() and len(digits) < 10:
+        return CSeq(int(digits), method)
     if not is_token(method):
         parts = [part for part in text.replace("\t", " ").split(" ") if part]
         if len(parts) != 2 or not is_token(parts[1]):
             raise SIPParseError("Bad CSeq")
         digits, method = parts
     return CSeq(parse_number(digits, LARGEST_CSEQ, "CSeq"), method)
+
+
+_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "MESSAGE", "UPDATE", "PRACK"))
 
 
 class NameAddr:
@@ -211,6 +248,8 @@ def parse_name_addr(text: str) -> NameAddr:
     tail = tail.lstrip(" \t")
     if not tail:
         return NameAddr(uri_text, display)
+    if tail[:5] == ";tag=" and is_token(tail[5:]):
+        return NameAddr(uri_text, display, {"tag": tail[5:]})
     if tail[0] != ";":
         raise SIPParseError("Text after an address")
     if ">" in tail and "<" not in tail and '"' not in tail:

@@ -197,9 +197,7 @@ def _has_tag(request: Request, line: str) -> bool:
         return True  # the answer to a To that is none repeats it as it came
 
 
-def _finish(
-    made: Message, headers: Iterable[tuple[str, str]], body: bytes, content_type: str | None
-) -> None:
+def _finish(made: Message, headers: Iterable[tuple[str, str]], body: bytes, content_type: str | None) -> None:
     for name, value in headers:
         made.add(name.lower(), value)
     made.body = body
@@ -221,7 +219,9 @@ def cancel_for(invite: Request) -> Request:
 
 def _same_hop(invite: Request, method: str, to: str) -> Request:
     made = Request(method, invite.uri_text, [], [])
-    made.add("via", invite.values("via")[0])
+    via = invite.get("via") or ""
+    # Only the top one is ours: what stands below it may be anything.
+    made.add("via", str(invite.via) if "," in via else via)
     for route in invite.get_all("route"):
         made.add("route", route)
     made.add("max-forwards", "70")

@@ -13,6 +13,9 @@ _DIGITS = re.compile(r"[0-9]+\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.\-]+)?\])\Z")
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN_VALUE = re.compile(r"[^\x00-\x20\"<>\\,;\x7f]+\Z").match
+# A list of parameters in which no value needs a closer look.
+_PLAIN_LIST = re.compile(r"[A-Za-z0-9\-.!%*_+`'~;=:\[\]@/]+\Z").match
+_HOST_PORT = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.\-]*)(?::([0-9]{1,5}))?\Z").match
 _COMMON = {name: name for name in "tag branch rport received expires q transport lr reg-id".split()}
 _Q = re.compile(r"(?:0(?:\.[0-9]{0,16})?|1(?:\.0{0,16})?)\Z")
 
@@ -23,6 +26,11 @@ LARGEST_SECONDS = 2**32 - 1
 def is_token(text: str) -> bool:
     """Whether `text` is a token."""
     return _TOKEN.match(text) is not None
+
+
+def is_plain_value(text: str) -> bool:
+    """Whether `text` is a parameter value that needs no quotes: no blank, separator or control in it."""
+    return _PLAIN_VALUE(text) is not None
 
 
 def is_host(text: str) -> bool:
@@ -115,7 +123,8 @@ def parse_params(text: str, *, lenient: bool = False) -> Params:
     params: Params = {}
     if not text:
         return params
-    pieces = text.split(";") if '"' not in text else _split_params(text)
+    plain = _PLAIN_LIST(text) is not None
+    pieces = text.split(";") if plain or '"' not in text else _split_params(text)
     if pieces[0] == "":
         del pieces[0]
     for piece in pieces:
@@ -133,7 +142,7 @@ def parse_params(text: str, *, lenient: bool = False) -> Params:
         if not equals:
             params[known] = None
             continue
-        if not _PLAIN_VALUE(value):
+        if not plain:
             value = value.strip(" \t")
             if not _PLAIN_VALUE(value):
                 _check_value(value)
@@ -217,6 +226,15 @@ def split_host_port(text: str, what: str) -> tuple[str, int | None]:
 
     White space around the colon is allowed, as Via does (RFC 3261 section 25.1, COLON).
     """
+    match = _HOST_PORT(text)
+    if match is not None:
+        host, digits = match.groups()
+        if digits is None:
+            return host.lower(), None
+        port = int(digits)
+        if port <= 65535:
+            return host.lower(), port
+        raise SIPParseError(f"Bad port in {what}")
     if text.startswith("["):
         host, bracket, rest = text.partition("]")
         host += bracket

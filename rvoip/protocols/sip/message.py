@@ -331,7 +331,10 @@ class Request(Message):
     def __init__(
         self, method: str, uri_text: str, names: list[str], lines: list[str], body: bytes = b""
     ) -> None:
-        super().__init__(names, lines, body)
+        self.names = names  # not by way of super(): this runs for every datagram
+        self.lines = lines
+        self.body = body
+        self._typed = {}
         self.method = method
         self.uri_text = uri_text
         self._uri: URI | None = None
@@ -375,13 +378,17 @@ class Request(Message):
             return
         # What a client says of itself is never believed.
         params.pop("received", None)
-        if asked:
-            params["rport"] = str(port)
-            params["received"] = host
-        elif via.host != host:
-            params["received"] = host
         index = self.names.index("via")
         line = self.lines[index]
+        if asked:
+            plain = params["rport"] is None and "received" not in line and "," not in line
+            params["rport"] = str(port)
+            params["received"] = host
+            if plain and ";rport;" in line:
+                self.lines[index] = line.replace(";rport;", f";rport={port};received={host};", 1)
+                return
+        elif via.host != host:
+            params["received"] = host
         text = str(via)
         if "," in line:
             rest = split_outside(line[line.index(":") + 1 :], ",")[1:]
@@ -412,6 +419,14 @@ class Response(Message):
         return Response(self.status, self.reason, self.names[:], self.lines[:], self.body)
 
 
+KNOWN_METHODS = frozenset(
+    """
+    INVITE ACK BYE CANCEL REGISTER OPTIONS INFO UPDATE PRACK REFER SUBSCRIBE NOTIFY MESSAGE PUBLISH
+    """.split()
+)
+"""The methods of RFC 3261, 3262, 3311, 3428, 3515, 3903, 6086 and 6665."""
+
+
 def lenient_seconds(text: str) -> int:
     """Delta-seconds where RFC 3261 section 20.19 asks for 3600 in place of a malformed value."""
     try:
@@ -435,13 +450,13 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Res
     head, blank, body = data.partition(b"\r\n\r\n")
     if not blank:
         head, blank, body = _end_of_headers(data)
-    breaks = head.count(b"\r\n")
+    text = head.decode("utf-8", "surrogateescape")
+    lines = text.split("\r\n")
+    breaks = len(lines) - 1
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
         raise SIPParseError("Line break that is not CRLF")
-    text = head.decode("utf-8", "surrogateescape")
-    if "\r\n " in text or "\r\n\t" in text:
-        text = _unfold(text)
-    lines = text.split("\r\n")
+    if "\n " in text or "\n\t" in text:
+        lines = _unfold(lines)
     start = lines[0]
     del lines[0]
     known = KNOWN
@@ -456,7 +471,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Res
         raise SIPParseError("Too many or too large headers", 400, message)
     if not blank and body == b"" and not lines:
         raise SIPParseError("No headers", 400, message)
-    if "content-length" in names:
+    if "content-length" in names and (body or lines[names.index("content-length")][-3:] != ": 0"):
         _cut_body(message, body, b"\r" not in data)
     return message
 
@@ -478,15 +493,15 @@ def _longest(lines: list[str]) -> int:
     return max([len(line) for line in lines], default=0)
 
 
-def _unfold(text: str) -> str:
+def _unfold(lines: list[str]) -> list[str]:
     """Join continuation lines: the line break and blanks around it count as one blank (section 7.3.1)."""
     joined: list[str] = []
-    for line in text.split("\r\n"):
+    for line in lines:
         if line[:1] in (" ", "\t") and line and joined:
             joined[-1] = joined[-1].rstrip(" \t") + " " + line.lstrip(" \t")
         else:
             joined.append(line)
-    return "\r\n".join(joined)
+    return joined
 
 
 def _name_others(names: list[str], lines: list[str]) -> str | None:
@@ -513,11 +528,13 @@ def _name_others(names: list[str], lines: list[str]) -> str | None:
 
 
 def _parse_start_line(start: str, names: list[str], lines: list[str], body: bytes) -> Request | Response:
-    if start.startswith("SIP/2.0 "):
-        return _parse_status_line(start, names, lines, body)
     parts = start.split(" ")
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[1] and is_token(parts[0]):
-        return Request(parts[0], parts[1], names, lines, body)
+    if len(parts) == 3 and parts[2] == "SIP/2.0":
+        method = parts[0]
+        if parts[1] and (method in KNOWN_METHODS or is_token(method)):
+            return Request(method, parts[1], names, lines, body)
+    elif start.startswith("SIP/2.0 "):
+        return _parse_status_line(start, names, lines, body)
     if start[:4].lower() == "sip/":
         if start[:8].lower() == "sip/2.0 ":
             return _parse_status_line(start, names, lines, body)

@@ -148,8 +148,10 @@ class SipURI:
         """
         aor = self._aor
         if aor is None:
-            host = f"[{self.host}]" if ":" in self.host else self.host
-            aor = host if self.user is None else f"{_canonical_user(self.user)}@{host}"
+            host, user = self.host, self.user
+            if ":" in host:
+                host = f"[{host}]"
+            aor = host if user is None else f"{_canonical_user(user) if '%' in user else user}@{host}"
             self._aor = aor
         return aor
 
@@ -313,7 +315,24 @@ def parse_uri(text: str) -> URI:
     return uri
 
 
+# "sip:user@host:port", the common form, in which nothing needs a closer look.
+_TYPICAL = re.compile(
+    r"(sips?):([A-Za-z0-9_.+\-]+)@([A-Za-z0-9][A-Za-z0-9.\-]*)(?::([0-9]{1,5}))?((?:;[A-Za-z0-9\-]+=[A-Za-z0-9.\-]+)*)\Z"
+).match
+
+
 def _parse(text: str) -> URI:
+    match = _TYPICAL(text)
+    if match is not None:
+        scheme, user, host, digits, tail = match.groups()
+        port = int(digits) if digits is not None else None
+        if port is None or port <= 65535:
+            params: Pairs = ()
+            if tail:
+                params = tuple(
+                    [(name, value) for name, _, value in [p.partition("=") for p in tail[1:].split(";")]]
+                )
+            return SipURI(scheme, user, host.lower(), port, params)
     scheme, colon, rest = text.partition(":")
     lowered = scheme.lower()
     if not colon or not rest:
