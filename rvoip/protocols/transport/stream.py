@@ -73,7 +73,7 @@ class SIPStreamProtocol(Protocol):
         guard.
         """
         self.intake = intake or Intake(clock, receiver, limits=limits, guard=guard)
-        self._table = table or StreamTable(clock, self.intake)
+        self._table = StreamTable(clock, self.intake) if table is None else table
         self._clock = clock
         self._sent_by = sent_by
         self._opened = opened
@@ -299,6 +299,9 @@ class SIPStreamProtocol(Protocol):
         while self._unsent:
             self._write(self._unsent.popleft())
         self._unsent_size = 0
+        if not self._reading:
+            # The end of a TLS connection, and a reset, are only seen by reading.
+            transport.resumeProducing()
         # A transport with a producer waits for it before it closes.
         transport.unregisterProducer()
         transport.loseConnection()
@@ -329,7 +332,7 @@ class SIPStreamFactory(ServerFactory):
     ) -> None:
         """`protocol` is `SIPStreamProtocol` or a subclass; the rest is as there."""
         self.intake = intake or Intake(clock, receiver, limits=limits, guard=guard)
-        self.table = table or StreamTable(clock, self.intake)
+        self.table = StreamTable(clock, self.intake) if table is None else table
         self._clock = clock
         self._make = protocol
         self._sent_by = sent_by
@@ -360,10 +363,10 @@ def loss_reason(failure: Failure) -> str:
         return "reset by us"
     if isinstance(error, ConnectionLost):
         return "connection lost"
-    if isinstance(error, UserError):
-        return "given up"
     if isinstance(error, ConnectTimeout):
         return "not connected in time"
+    if isinstance(error, UserError):
+        return "given up"
     if isinstance(error, ConnectError) and isinstance(error.osError, int):
         return strerror(error.osError).lower()
     if isinstance(error, SSL.Error):

@@ -80,7 +80,10 @@ class _Contexts:
         self.server = self._server(settings, settings.certificate, settings.private_key)
         for entry in settings.names:
             context = self._server(settings, entry.certificate, entry.private_key)
-            self.names[entry.name.lower().encode("idna")] = context
+            name = _server_name(entry.name)
+            if name is None:
+                raise TLSFileError("", f"[[tls.name]] {entry.name!r} is not a host name")
+            self.names[name] = context
         self.server.set_tlsext_servername_callback(self._choose)
 
     def _server(self, settings: TLSSettings, certificate: str, private_key: str) -> SSL.Context:
@@ -137,6 +140,16 @@ class _Contexts:
         context = self.names.get(name.lower()) if name else None
         if context is not None:
             connection.set_context(context)
+
+
+def _server_name(text: str) -> bytes | None:
+    """A host name as SNI has it; None for what is none, such as an address (RFC 6066 section 3)."""
+    if not text or len(text) > 253 or canonical_host(text) is not None:
+        return None
+    try:
+        return text.lower().removesuffix(".").encode("idna")
+    except UnicodeError:
+        return None
 
 
 def _read(path: str) -> bytes:
@@ -219,9 +232,9 @@ class _ClientCreator:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         connection = self._contexts.new_connection(server=False)
-        name = self._server_name
-        if name and canonical_host(name) is None:
-            connection.set_tlsext_host_name(name.encode("idna"))
+        name = _server_name(self._server_name)
+        if name is not None:
+            connection.set_tlsext_host_name(name)
         return connection
 
 
