@@ -23,7 +23,8 @@ from rvoip.protocols.sip.uri import URI, SipURI, parse_uri
 LARGEST_CSEQ = 2**32 - 1
 """RFC 4475 section 3.1.2.4 rejects what does not fit; RFC 3261 section 8.1.1.5 asks for less than 2**31."""
 
-_BARE_NAME = re.compile(r"[^\x00-\x08\x0a-\x1f\"<>,\x7f]*\Z")
+_BARE_ADDRESS = re.compile(r"[^\x00-\x20<>\"\x7f]+\Z")
+_BARE_NAME = re.compile(r"[^\x00-\x08\x0a-\x1f\"<>,;\x7f]*\Z")
 
 
 class Via:
@@ -38,8 +39,14 @@ class Via:
         self.params = params
 
     def __eq__(self, other: object) -> bool:
-        """Equality of the text."""
-        return isinstance(other, Via) and str(self) == str(other)
+        """Equality of transport, host, port and parameters, these in any order."""
+        return (
+            isinstance(other, Via)
+            and self.transport == other.transport
+            and self.host == other.host
+            and self.port == other.port
+            and self.params == other.params
+        )
 
     @property
     def branch(self) -> str | None:
@@ -180,8 +187,13 @@ class NameAddr:
         self._uri: URI | None = None if isinstance(uri, str) else uri
 
     def __eq__(self, other: object) -> bool:
-        """Equality of the text; for addresses see `rvoip.protocols.sip.uri.equivalent`."""
-        return isinstance(other, NameAddr) and str(self) == str(other)
+        """Equality of the texts; for addresses see `rvoip.protocols.sip.uri.equivalent`."""
+        return (
+            isinstance(other, NameAddr)
+            and self.display == other.display
+            and self.uri_text == other.uri_text
+            and self.params == other.params
+        )
 
     @property
     def uri(self) -> URI:
@@ -220,7 +232,7 @@ def parse_name_addr(text: str) -> NameAddr:
     """One name-addr or addr-spec with parameters; `SIPParseError` when it is none.
 
     Leniencies: no blank before ``<`` (RFC 4475 section 3.1.1.6); a display name that should be quoted
-    but for commas (3.1.2.15); a ``?`` in an unbracketed address belongs to the URI (3.1.2.13); blanks
+    but for commas and semicolons (3.1.2.15); a ``?`` in an unbracketed address belongs to the URI (3.1.2.13); blanks
     just inside the brackets and beside semicolons there (3.1.2.14, and the folded URIs of RFC 8599).
     """
     text = text.strip(" \t")
@@ -261,6 +273,6 @@ def _parse_addr_spec(text: str) -> NameAddr:
     """Without brackets, parameters belong to the header (RFC 3261 section 20)."""
     uri_text, semicolon, tail = text.partition(";")
     uri_text = uri_text.rstrip(" \t")
-    if not uri_text or " " in uri_text:
+    if not _BARE_ADDRESS.match(uri_text):
         raise SIPParseError("Bad address")
     return NameAddr(uri_text, "", parse_params(tail, lenient=True) if semicolon else {})

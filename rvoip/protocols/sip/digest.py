@@ -205,14 +205,18 @@ def parse_directives(text: str) -> tuple[str, dict[str, str]]:
     return scheme, directives
 
 
+def _is_digest(text: str) -> bool:
+    return text.lstrip(" \t").partition(" ")[0].lower() == "digest"
+
+
 def parse_credentials(text: str) -> DigestCredentials | None:
     """The Digest credentials in `text`; None for another scheme.
 
     Raises `SIPParseError` when a directive that Digest needs is missing.
     """
-    scheme, found = parse_directives(text)
-    if scheme.lower() != "digest":
+    if not _is_digest(text):
         return None
+    found = parse_directives(text)[1]
     try:
         return DigestCredentials(
             found["username"],
@@ -232,9 +236,9 @@ def parse_credentials(text: str) -> DigestCredentials | None:
 
 def parse_challenge(text: str) -> DigestChallenge | None:
     """The Digest challenge in `text`; None for another scheme; `SIPParseError` without realm or nonce."""
-    scheme, found = parse_directives(text)
-    if scheme.lower() != "digest":
+    if not _is_digest(text):
         return None
+    found = parse_directives(text)[1]
     if "realm" not in found or "nonce" not in found:
         raise SIPParseError("Digest challenge without realm or nonce")
     qop = tuple(value.strip(" \t") for value in found.get("qop", "").split(",") if value.strip(" \t"))

@@ -10,7 +10,9 @@ Params = dict[str, str | None]
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+\Z")
 _DIGITS = re.compile(r"[0-9]+\Z")
-_HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.\-]+)?\])\Z")
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*)|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.\-]+)?\])\Z"
+)
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN_VALUE = re.compile(r"[^\x00-\x20\"<>\\,;\x7f]+\Z").match
 # A list of parameters in which no value needs a closer look.
@@ -114,19 +116,15 @@ def end_of_quoted(text: str, start: int) -> int:
 
 
 def parse_params(text: str, *, lenient: bool = False) -> Params:
-    """The parameters of ``;a=b;c`` (the text after the first semicolon or starting with it).
+    """The parameters of ``;a=b;c``, from the text after the first semicolon.
 
     Names are lower-cased, values are kept as written (quotes included). The first of two equal names
     wins. An empty parameter (``;;``) is an error (RFC 4475 section 3.1.2.1) unless `lenient`:
     RFC 5626 section 5.2 prints one in a Contact.
     """
     params: Params = {}
-    if not text:
-        return params
     plain = _PLAIN_LIST(text) is not None
     pieces = text.split(";") if plain or '"' not in text else _split_params(text)
-    if pieces[0] == "":
-        del pieces[0]
     for piece in pieces:
         name, equals, value = piece.partition("=")
         known = _COMMON.get(name)

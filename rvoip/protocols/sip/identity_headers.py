@@ -102,7 +102,7 @@ def parse_identity(text: str) -> Identity:
             rest.append(piece)
         elif info is None:
             info = match[1]
-    params = parse_params(";".join(rest))
+    params = parse_params(";".join(rest)) if rest else {}
     return Identity(digest, info, take_text(params, "alg"), take_text(params, "ppt"), params)
 
 

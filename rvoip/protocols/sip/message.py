@@ -381,7 +381,7 @@ class Request(Message):
         index = self.names.index("via")
         line = self.lines[index]
         if asked:
-            plain = params["rport"] is None and "received" not in line and "," not in line
+            plain = params["rport"] is None and not ("received" in line or "," in line or '"' in line)
             params["rport"] = str(port)
             params["received"] = host
             if plain and ";rport;" in line:
@@ -471,7 +471,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Res
         raise SIPParseError("Too many or too large headers", 400, message)
     if not blank and body == b"" and not lines:
         raise SIPParseError("No headers", 400, message)
-    if "content-length" in names and (body or lines[names.index("content-length")][-3:] != ": 0"):
+    if "content-length" in names and (body or lines[names.index("content-length")] != "Content-Length: 0"):
         _cut_body(message, body, b"\r" not in data)
     return message
 

@@ -165,7 +165,7 @@ def parse_user_to_user(text: str) -> UserToUser:
         tail = text[close:].lstrip(" \t")
         if tail and tail[0] != ";":
             raise SIPParseError("Text after quoted User-to-User data")
-        data, params = unquote(text[:close]), parse_params(tail)
+        data, params = unquote(text[:close]), parse_params(tail[1:]) if tail else {}
     else:
         data, params = head_and_params(text)
         if not is_token(data):

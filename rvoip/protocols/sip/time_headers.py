@@ -143,8 +143,9 @@ def parse_retry_after(text: str) -> RetryAfter:
         if tail and tail[0] != ";":
             raise SIPParseError("Text after a comment")
     else:
-        head, _, tail = text.partition(";")
-    params = parse_params(tail)
+        head, semicolon, tail = text.partition(";")
+        tail = semicolon + tail
+    params = parse_params(tail[1:]) if tail else {}
     seconds = parse_number(head.strip(" \t"), LARGEST_SECONDS, "Retry-After")
     return RetryAfter(seconds, comment, take_number(params, "duration", LARGEST_SECONDS), params)
 
