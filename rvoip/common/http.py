@@ -25,7 +25,7 @@ from rvoip.common.idempotency import Answer, IdempotencyKeys
 from rvoip.common.log import LogLimiter
 from rvoip.common.openapi import document
 from rvoip.common.problem import PROBLEM_TYPE, HTTPError
-from rvoip.common.routing import Route, Router, decode_path, decode_query
+from rvoip.common.routing import Reply, Route, Router, decode_path, decode_query
 
 __all__ = ["API", "Call", "JSON_TYPE", "Reply"]
 
@@ -45,18 +45,6 @@ Handler = TypeVar("Handler", bound=Callable[..., object])
 
 _encode = msgspec.json.Encoder().encode
 _log = Logger()
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """An answer that is more than a JSON body: a handler may return one instead of a value."""
-
-    body: Any = None
-    """A value for JSON, bytes as they are, or None for none."""
-    status: int | None = None
-    """None is the route's."""
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
-    content_type: str | None = None
-    """None is JSON, or for bytes the route's content type."""
 
 
 class Call:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rvoip.common.health import Health, HealthReport
-from rvoip.common.http import API, Call, Reply
-from rvoip.common.metrics import Metrics
+from rvoip.common.routing import Reply
+
+if TYPE_CHECKING:
+    from rvoip.common.http import API, Call
+    from rvoip.common.metrics import Metrics
 
 __all__ = ["serve_health", "serve_metrics", "serve_openapi"]
 

@@ -1,4 +1,4 @@
-"""From a request's target to a route: templates, path segments and query strings, decoded strictly."""
+"""The routes of an HTTP API, and the way from a request's target to one of them, decoded strictly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 
 from rvoip.common.problem import HTTPError
 
-__all__ = ["Route", "Router", "decode_path", "decode_query"]
+__all__ = ["Reply", "Route", "Router", "decode_path", "decode_query"]
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -63,6 +63,18 @@ class Route(msgspec.Struct, frozen=True, eq=False):
             inspect.signature(self.handler).bind(None, **dict.fromkeys(given))
         except TypeError as error:
             raise ValueError(f"{self.name} cannot be called with call, {', '.join(given)}: {error}") from None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer that is more than a JSON body: a handler may return one instead of a value."""
+
+    body: Any = None
+    """A value for JSON, bytes as they are, or None for none."""
+    status: int | None = None
+    """None is the route's."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    content_type: str | None = None
+    """None is JSON, or for bytes the route's content type."""
 
 
 class _Node:
