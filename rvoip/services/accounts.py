@@ -7,7 +7,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.threadpool import ThreadPool
-
 from zope.interface import implementer
 
 from rvoip.common.errors import StartError

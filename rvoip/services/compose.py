@@ -27,6 +27,7 @@ from rvoip.services.core import Core
 from rvoip.services.location import Location, LocationService
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role, named_class
+from rvoip.services.secret import SecretService
 from rvoip.services.sip import SIPService
 
 __all__ = ["SIPRole"]
@@ -60,6 +61,7 @@ class SIPRole(Role):
             self._verifier, self.accounts, self.sip.domains, time.time, self.sip.failed_login
         )
         self.location = self._make_location(file)
+        self.record_routes = RecordRoutes(os.urandom(32))
         self.registration = self._make_registration(file, proxy) if registrar else None
         self.proxy = self._make_proxy(file) if proxy else None
         self.core = Core(self.sip.domains, self.registration, self.proxy)
@@ -68,6 +70,8 @@ class SIPRole(Role):
             log_activity(self.events)
         self.add(self.lag, "lag")
         self.add(self.accounts, "accounts")
+        if proxy:
+            self.add(SecretService(secret_path(config), self.record_routes.use), "secret")
         self.add(self.location, "location")
         self.add(self.sip, "sip")
 
@@ -108,7 +112,7 @@ class SIPRole(Role):
             sip.domains,
             Location(self.location.store, self._known, self._reactor.seconds),
             self.authenticator,
-            RecordRoutes(os.urandom(32)),
+            self.record_routes,
             proxy_settings(self.config),
             sip.trusts,
             self.events,
@@ -133,6 +137,14 @@ class SIPRole(Role):
             self.registration.registrar.settings = registrar_settings(config.registrar or RegistrarTable())
         if self.proxy is not None:
             self.proxy.settings = proxy_settings(config)
+
+
+def secret_path(config: Config) -> str:
+    """Where the key of our Record-Route values is kept: as configured, else beside the accounts."""
+    if config.proxy.secret_file:
+        return config.proxy.secret_file
+    scheme, _, path = config.users.store.partition(":")
+    return os.path.join(os.path.dirname(path), "proxy.key") if scheme == "sqlite" else ""
 
 
 def registrar_settings(table: RegistrarTable) -> RegistrarSettings:

@@ -195,6 +195,9 @@ class Proxy(Table):
     authenticate: bool | None = None
     """Ask every request for credentials (`true`), none and refuse foreign domains (`false`), or only \
 requests for foreign domains (unset)."""
+    secret_file: ConfigPath = ""
+    """File of the key that Record-Route values are signed with, made at the first start; empty: `proxy.key` \
+beside the accounts."""
     fork: Literal["parallel", "sequential"] = "parallel"
     """Ring all contacts of a user at once, or by falling q."""
 

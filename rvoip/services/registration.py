@@ -142,10 +142,14 @@ def flow_of(request: Request, flow: Flow) -> str:
     to the client. Over UDP it is the source address, when the contact shows another IP address: then there
     is a NAT between. A contact that asks for outbound always gets it (RFC 5626).
     """
+    own = "" if flow.reliable else f"@{flow.remote[0]}:"
     for contact in request.contacts:
-        if contact.uri_text == "*":
-            continue
+        text = contact.uri_text
+        if "reg-id" in contact.params:
+            return flow.token
+        if text == "*" or (own and own in text):
+            continue  # the common case, told without parsing: a UDP contact at the source address
         uri = contact.uri
-        if "reg-id" in contact.params or (isinstance(uri, SipURI) and goes_by_flow(uri, flow)):
+        if isinstance(uri, SipURI) and goes_by_flow(uri, flow):
             return flow.token
     return ""

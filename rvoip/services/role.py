@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -86,6 +87,7 @@ class Role(OrderedService):
     def startService(self) -> None:
         """Tell where we are."""
         super().startService()
+        settle_collector()
         if self.sip is not None:
             for listener in self.sip.transport.listeners:
                 _log.info(
@@ -138,6 +140,17 @@ def build(make: Callable[[], R]) -> R:
         return make()
     except (ConfigError, StartError) as error:
         raise SystemExit(str(error)) from None
+
+
+def settle_collector() -> None:
+    """Keep the cycle collector from walking what stays: modules now, bindings and transactions later.
+
+    Nearly all that a message makes is freed by reference counts; a full walk over 100,000 bindings would
+    stop the reactor for 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def use_monotonic_time(reactor: Any) -> None:

@@ -224,6 +224,7 @@ def split_host_port(text: str, what: str) -> tuple[str, int | None]:
 
     White space around the colon is allowed, as Via does (RFC 3261 section 25.1, COLON).
     """
+    port: int | None
     match = _HOST_PORT(text)
     if match is not None:
         host, digits = match.groups()
