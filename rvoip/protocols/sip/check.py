@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-import re
-
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import (
     DEFAULT_LIMITS,
@@ -28,10 +26,6 @@ __all__ = ["KNOWN_METHODS", "check"]
 _PLAIN_ADDRESS = re.compile(
     r"[^\x00-\x08\x0a-\x1f<>\",;\x7f]*<[!#-;=?-~]+>"
     r"(?:;[A-Za-z0-9\-.!%*_+`'~]+(?:=[A-Za-z0-9\-.!%*_+`'~:\[\]@/]+)?)*\Z"
-).match
-# The common form of From and To: what matches can be read, so that reading it can wait.
-_PLAIN_ADDRESS = re.compile(
-    r"[A-Za-z]+:[^\x00-\x08\x0a-\x1f\"<>,\x7f]*<[^\x00-\x20<>\"\\\x7f]+>(?:;tag=[A-Za-z0-9\-.!%*_+`'~]+)?\Z"
 ).match
 
 _MANDATORY = ("via", "from", "to", "call-id", "cseq")
@@ -61,9 +55,9 @@ def _check(message: Request | Response, limits: Limits) -> None:
     if message.via.params.get("branch") == "" or not message.call_id:
         raise SIPParseError("Empty Via branch or Call-ID")
     # Reading the two addresses finds open quotes and brackets (RFC 4475 section 3.1.2.6).
-    if not _PLAIN_ADDRESS(message.lines[names.index("from")]):
+    if not _plain_address(message, "from"):
         message.from_  # noqa: B018
-    if not _PLAIN_ADDRESS(message.lines[names.index("to")]):
+    if not _plain_address(message, "to"):
         message.to  # noqa: B018
     if isinstance(message, Request):
         if cseq.method != message.method:
