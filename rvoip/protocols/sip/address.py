@@ -121,7 +121,7 @@ def _read_via(text: str) -> Via:
     host, port = split_host_port(sent_by, "Via")
     if at:
         host = f"{user}@{host}"
-    return Via(transport, host, port, parse_params(tail) if semicolon else {})
+    return Via(transport.upper(), host, port, parse_params(tail) if semicolon else {})
 
 
 _TRANSPORTS = {f"SIP/2.0/{name} ": name for name in ("UDP", "TCP", "TLS")}
@@ -231,9 +231,9 @@ class NameAddr:
 def parse_name_addr(text: str) -> NameAddr:
     """One name-addr or addr-spec with parameters; `SIPParseError` when it is none.
 
-    Leniencies: no blank before ``<`` (RFC 4475 section 3.1.1.6); a display name that should be quoted
-    but for commas and semicolons (3.1.2.15); a ``?`` in an unbracketed address belongs to the URI (3.1.2.13); blanks
-    just inside the brackets and beside semicolons there (3.1.2.14, and the folded URIs of RFC 8599).
+    Leniencies: no blank before ``<`` (RFC 4475 section 3.1.1.6); a display name that should be quoted but
+    for commas and semicolons (3.1.2.15); a ``?`` in an unbracketed address belongs to the URI (3.1.2.13);
+    blanks just inside the brackets and beside semicolons there (3.1.2.14, the folded URIs of RFC 8599).
     """
     text = text.strip(" \t")
     if text.startswith('"'):

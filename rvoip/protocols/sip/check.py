@@ -74,7 +74,7 @@ def _check(message: Request | Response, limits: Limits) -> None:
 
 
 def _plain_address(message: Message, name: str) -> bool:
-    """Whether the header is of the common form, a bracketed address and plain parameters: it needs no reading."""
+    """Whether the header is of the common form, a bracketed address and plain parameters."""
     return _PLAIN_ADDRESS(message.lines[message.names.index(name)]) is not None
 
 
