@@ -95,9 +95,10 @@ class TimerWheel:
         tick = ceil((self._seconds() + delay) * self._rate - _TOLERANCE)
         if tick <= self._done:
             tick = self._done + 1
-        key = 2 * tick + 1 if tick < self._near else self._far_key(tick)
-        slot = self._slots.get(key)
-        if not slot:
+        key = tick + tick + 1 if tick < self._near else self._far_key(tick)
+        try:
+            slot = self._slots[key] or self._fill(key)
+        except KeyError:
             slot = self._fill(key)
         timer = Timer(self, slot, callback, argument)
         slot[timer] = tick
