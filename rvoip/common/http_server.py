@@ -216,6 +216,7 @@ class APISite(Site):
 
     protocol = Channel  # type: ignore[assignment]  # without the choice of HTTP/2 that Twisted makes there
     requestFactory = LimitedRequest
+    noisy = False
 
     def __init__(
         self,
