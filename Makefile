@@ -6,12 +6,14 @@
 #   make lint     formatting, rules, types, the import matrix
 #   make docs     guides and API reference into docs/_build
 #   make bench    the servers beside Kamailio; BENCH_DIR names the folder of the load driver
-#   make soak     a server busy for SOAK_MINUTES, then killed SOAK_KILLS times: answers, memory, bindings
+#   make soak     SOAK_INPUTS broken messages for the parser; a server busy for SOAK_MINUTES, then killed
+#                 SOAK_KILLS times: answers, memory, bindings
 #   make clean    remove what these commands made, except the demo's accounts in var/
 
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+SOAK_INPUTS ?= 1000000
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 20
 BIN := $(VENV)/bin
@@ -56,6 +58,7 @@ bench: $(VENV)/.installed
 	@$(BIN)/python tools/bench.py $(ROWS)
 
 soak: $(VENV)/.installed
+	$(BIN)/python tools/fuzz/fuzz_sip.py --inputs $(SOAK_INPUTS)
 	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES) --kills $(SOAK_KILLS)
 
 clean:

@@ -126,7 +126,7 @@ class DigestCredentials:
             f"realm={quote(self.realm)}",
             f"nonce={quote(self.nonce)}",
             f"uri={quote(self.uri)}",
-            f'response="{self.response}"',
+            f"response={quote(self.response)}",
             f"algorithm={self.algorithm}",
         ]
         if self.cnonce is not None:
