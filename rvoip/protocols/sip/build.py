@@ -8,6 +8,7 @@ from rvoip.protocols.sip.address import NameAddr
 from rvoip.protocols.sip.errors import SIPBuildError, SIPParseError
 from rvoip.protocols.sip.grammar import is_token
 from rvoip.protocols.sip.message import Message, Request, Response
+from rvoip.protocols.sip.names import KNOWN
 from rvoip.protocols.sip.uri import URI, is_one_word
 
 __all__ = ["REASONS", "ack_for_failure", "cancel_for", "reason_phrase", "request", "respond", "via_value"]
@@ -199,7 +200,7 @@ def _has_tag(request: Request, line: str) -> bool:
 
 def _finish(made: Message, headers: Iterable[tuple[str, str]], body: bytes, content_type: str | None) -> None:
     for name, value in headers:
-        made.add(name.lower(), value)
+        made.add(KNOWN.get(name) or name.lower(), value)
     made.body = body
     if content_type is not None:
         made.add("content-type", content_type)
