@@ -1,1 +1,1 @@
-"""Tests of SIP messages and what they carry."""
+"""Tests of SIP messages and their values."""
