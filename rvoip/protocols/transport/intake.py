@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import blake2b
 from typing import Any, Protocol, cast
 
@@ -62,6 +62,8 @@ class Intake:
         self.guard = guard or Guard()
         self.counters = counters or Counters()
         self.force_rport = force_rport
+        self.tap: Callable[[Message, bytes, Flow], object] | None = None
+        """Called with each checked message, its octets and its flow, before the message is handed on."""
         self._lines = LogLimiter(clock.seconds)
 
     def deliver(self, message: Message, flow: Flow) -> Awaitable[object] | None:
@@ -105,6 +107,8 @@ class Intake:
             self.failed(Failure(), None, flow)
             return
         try:
+            if self.tap is not None:
+                self.tap(message, data, flow)
             outcome = hooks.message_received(message, flow)
             if outcome is not None:
                 self.watch(outcome, message, flow)

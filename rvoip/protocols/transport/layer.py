@@ -61,6 +61,11 @@ class Listener:
         """Twisted's IListeningPort."""
         self._stopped: Deferred[Any] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is listened on still; a socket that fails is closed."""
+        return self._stopped is None and bool(getattr(self.listening, "connected", True))
+
     def stop(self) -> Deferred[Any]:
         """Listen no more."""
         if self._stopped is None:

@@ -123,9 +123,12 @@ class SIPDatagramProtocol(DatagramProtocol):
             self.intake.failed(Failure(), None, flow)
             return
         try:
+            intake = self.intake
+            if intake.tap is not None:
+                intake.tap(message, datagram, flow)
             outcome = self.message_received(message, flow)
             if outcome is not None:
-                self.intake.watch(outcome, message, flow)
+                intake.watch(outcome, message, flow)
         except Exception:
             self.intake.failed(Failure(), message, flow)
 
