@@ -1,0 +1,1 @@
+"""trace: the messages of recent calls, kept in memory, and the ladders that are drawn from them."""
