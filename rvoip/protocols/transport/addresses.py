@@ -28,6 +28,7 @@ DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
 """Default port of each transport (RFC 3261 section 19.1.2)."""
 
 _PORT = re.compile(r"[0-9]{1,5}\Z")
+_DIGITS = frozenset("0123456789")
 _WILDCARDS = frozenset(("0.0.0.0", "::"))
 
 
@@ -82,6 +83,8 @@ def canonical_host(text: str) -> str | None:
             return ipaddress.IPv6Address(address).compressed + percent + scope
         except ValueError:
             return None
+    if text[-1:] not in _DIGITS:
+        return None  # most names: an exception would cost ten times as much
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
