@@ -78,22 +78,29 @@ class BatchPort(StockPort):
             batch = self._receive(self.fileno(), self._name_length)
         except ConnectionRefusedError:
             return  # an ICMP answer to something sent before, to whom is not told
-        received = self.protocol.datagramReceived
-        known = self._sources.young.get
+        if len(batch) < 2:
+            # One answer is sent faster alone.
+            self._hand_on(batch)
+            return
         self._held += 1
         try:
-            for datagram, name in batch:
-                address = known(name)
-                if address is None:
-                    address = self._source(name)
-                try:
-                    received(datagram, address)
-                except Exception:
-                    _log.failure("{protocol} failed on a datagram", protocol=type(self.protocol).__name__)
+            self._hand_on(batch)
         finally:
             self._held -= 1
             if self._queue and not self._held:
                 self.flush()
+
+    def _hand_on(self, batch: list[tuple[bytes, bytes]]) -> None:
+        received = self.protocol.datagramReceived
+        known = self._sources.young.get
+        for datagram, name in batch:
+            address = known(name)
+            if address is None:
+                address = self._source(name)
+            try:
+                received(datagram, address)
+            except Exception:
+                _log.failure("{protocol} failed on a datagram", protocol=type(self.protocol).__name__)
 
     def _source(self, name: bytes) -> tuple[str, int]:
         address = self._sources.get(name)
