@@ -105,7 +105,7 @@ class SIPDatagramProtocol(DatagramProtocol):
             self._counters.drop("keep_alive")
             return
         flow: Flow | None = self._young.get(addr)
-        if flow is None:
+        if flow is None or flow.closed:
             flow = self.flow_to(addr)
             if flow.closed:
                 # A forged source: whatever answers would go to no one or to many.

@@ -114,6 +114,12 @@ class ReceivingTests(DatagramTestCase):
         self.assertIs(flows[0], flows[2])
         self.assertIsNot(flows[0], flows[3])
 
+    def test_a_closed_flow_does_not_shut_its_source_out(self) -> None:
+        protocol = self.protocol(receiver=Recorder(200))
+        protocol.flow_to(PEER).close()
+        protocol.datagramReceived(options(1), PEER)
+        self.assertEqual([answer.status for answer in self.answers()], [200])
+
     def test_flows_are_bounded(self) -> None:
         protocol = self.protocol(limits=TransportLimits(udp_flows=10))
         for port in range(1024, 2024):
