@@ -120,9 +120,14 @@ class LagProbe(Service):
     INTERVAL: Final = 0.1
     WINDOW: Final = 1.0
     """Seconds for which the worst lag counts."""
+    SUSTAINED: Final = 3
+    """Probes in a row that must be late before it counts as load: one pause is none."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, watch: Callable[[float], object] = lambda lag: None) -> None:
+        """`watch` is told, after each probe, the least lag of the last `SUSTAINED` ones, in seconds."""
         self._clock = clock
+        self._watch = watch
+        self._last: deque[float] = deque([0.0] * self.SUSTAINED, maxlen=self.SUSTAINED)
         self._call: IDelayedCall | None = None
         self._due = 0.0
         self._recent: deque[tuple[float, float]] = deque()  # (when it is forgotten, lag), lag falling
@@ -157,4 +162,6 @@ class LagProbe(Service):
         while recent[0][0] <= now:
             recent.popleft()
         self.lag = recent[0][1]
+        self._last.append(lag)
+        self._watch(min(self._last))
         self._schedule(now)

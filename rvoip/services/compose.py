@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from rvoip.auth.verify import DigestVerifier
 from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.events import EventBus
+from rvoip.common.http_server import CLOSE_DEADLINE
 from rvoip.common.metrics import LagProbe
 from rvoip.protocols.sip import digest
 from rvoip.proxy.proxy import Proxy, ProxySettings
@@ -19,16 +21,17 @@ from rvoip.registrar.registrar import Registrar
 from rvoip.registrar.settings import RegistrarSettings
 from rvoip.services.accounts import AccountsService
 from rvoip.services.activity import RegistrationChanged, log_activity
-from rvoip.services.admission import Admission
 from rvoip.services.authenticate import Authenticator
 from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
 from rvoip.services.core import Core
+from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role, named_class
 from rvoip.services.secret import SecretService
 from rvoip.services.sip import SIPService
+from rvoip.services.tracing import trace
 
 __all__ = ["SIPRole"]
 
@@ -37,8 +40,10 @@ class SIPRole(Role):
     """A registrar, a proxy, or both on the same sockets.
 
     Its parts are attributes, for a .tac or a test to reach: `sip`, `accounts`, `location`, `registration`,
-    `proxy`, `events`.
+    `proxy`, `events`, `ring`, `http`.
     """
+
+    sip: SIPService
 
     def __init__(
         self, reactor: Any, role: str, config: Config, path: str | None, *, registrar: bool, proxy: bool
@@ -46,9 +51,8 @@ class SIPRole(Role):
         super().__init__(reactor, role, config, path)
         file = path or "defaults"
         self.events = EventBus(reactor)
-        self.lag = LagProbe(reactor)
-        admission = Admission(lambda: self.lag.lag, random.SystemRandom().randrange)
-        self.sip = SIPService(reactor, config, file, admission)
+        self.sip = SIPService(reactor, config, file)
+        self.lag = LagProbe(reactor, self.sip.admission.note_lag)
         self.accounts = AccountsService(reactor, config.users.store)
         self._verifier = DigestVerifier.with_secret(
             digest,
@@ -68,11 +72,16 @@ class SIPRole(Role):
         self.sip.transactions.user = self.core
         if config.log.activity:
             log_activity(self.events)
+        self.registrations = dict.fromkeys(("created", "refreshed", "removed", "expired"), 0)
+        self.ring = trace(config.trace, self.sip.transport, self.sip.transactions, time.time)
+        self.http = HTTPSide(reactor, self, file)
         self.add(self.lag, "lag")
         self.add(self.accounts, "accounts")
         if proxy:
             self.add(SecretService(secret_path(config), self.record_routes.use), "secret")
         self.add(self.location, "location")
+        if self.http.service is not None:
+            self.add(self.http.service, "http", CLOSE_DEADLINE + 1)
         self.add(self.sip, "sip")
 
     def _make_location(self, file: str) -> LocationService:
@@ -86,7 +95,6 @@ class SIPRole(Role):
         name = self.config.service.class_
         made = named_class(name, Registrar, file) if name and not proxy else Registrar
         sip = self.sip
-        assert sip is not None
         registrar: Registrar = made(
             registrar_settings(table), sip.tokens, on_change=self._registration_changed
         )
@@ -104,7 +112,6 @@ class SIPRole(Role):
         name = self.config.service.class_
         made = named_class(name, Proxy, file) if name else Proxy
         sip = self.sip
-        assert sip is not None
         proxy: Proxy = made(
             sip.transactions,
             sip.transport,
@@ -126,12 +133,24 @@ class SIPRole(Role):
         return self.accounts.exists(aor)
 
     def _registration_changed(self, aor: str, bindings: tuple[Binding, ...], kind: str) -> None:
+        self.registrations[kind] = self.registrations.get(kind, 0) + 1
         if self.events.wants(RegistrationChanged):
             contacts = tuple(binding.contact for binding in bindings)
             self.events.publish(RegistrationChanged(aor, contacts, kind))
 
+    def startService(self) -> None:
+        """Also say on the HTTP side that we are ready."""
+        super().startService()
+        self.http.started()
+
+    def drain(self) -> Deferred[None]:
+        """Also say on the HTTP side that no new work is welcome."""
+        self.http.health.drain()
+        return super().drain()
+
     def apply(self, config: Config, file: str) -> None:
-        """Also the rules of registration and forwarding."""
+        """Also the rules of registration and forwarding, and the certificate of HTTPS."""
+        self.http.reload(file)
         super().apply(config, file)
         if self.registration is not None:
             self.registration.registrar.settings = registrar_settings(config.registrar or RegistrarTable())

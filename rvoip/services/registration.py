@@ -14,9 +14,10 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.record_route import goes_by_flow
-from rvoip.registrar.binding import Applied, Binding, Change
+from rvoip.registrar.binding import Applied, Binding, Change, Outcome
 from rvoip.registrar.errors import StoreError
-from rvoip.registrar.registrar import Registrar
+from rvoip.registrar.refresh import answer, refreshed
+from rvoip.registrar.registrar import Registrar, format_date
 from rvoip.services.authenticate import Authenticator
 from rvoip.services.domains import Domains
 
@@ -46,6 +47,17 @@ class Registration:
         self._now = now
         self._wall = wall
         self.unavailable = 0
+        # Refreshes take a short way, unless a subclass has rules of its own for them.
+        self._short = all(
+            getattr(type(registrar), name) is getattr(Registrar, name)
+            for name in ("decide", "change", "grant", "answer", "listing")
+        )
+        self._second = -1
+        self._date = ""
+        route = registrar.settings.service_route
+        self._more = "Supported: path, outbound" + (
+            "\r\nService-Route: " + ", ".join(f"<{uri}>" for uri in route) if route else ""
+        )
 
     def register(self, transaction: ServerTransaction) -> Deferred[None] | None:
         """Answer a REGISTER for one of our domains; a Deferred when that takes time."""
@@ -89,9 +101,15 @@ class Registration:
     ) -> Deferred[None] | None:
         request = transaction.request
         wall = self._wall()
-        decision = self.registrar.decide(
-            request, aor, bindings, now, wall, flow_of(request, transaction.flow)
-        )
+        registrar = self.registrar
+        flow = flow_of(request, transaction.flow)
+        decision: Response | Change
+        fresh = refreshed(request, bindings, now, flow, registrar.settings) if self._short else None
+        if fresh is not None:
+            cseq, most = fresh.cseq, registrar.settings.max_contacts
+            decision = Change(aor, now, (fresh,), (), fresh.call_id, cseq, most)
+        else:
+            decision = registrar.decide(request, aor, bindings, now, wall, flow)
         if not isinstance(decision, Change):
             self._answer(transaction, decision)
             return None
@@ -116,7 +134,19 @@ class Registration:
             deadlines = [binding.deadline for binding in applied.bindings if binding.received == flow.token]
             if deadlines:
                 flow.keep(max(deadlines))
-        transaction.respond(self.registrar.answer(transaction.request, applied, now, wall))
+        registrar = self.registrar
+        request = transaction.request
+        if applied.outcome is Outcome.REFRESHED and self._short and not applied.change.outbound:
+            if int(wall) != self._second:
+                self._second = int(wall)
+                self._date = f"Date: {format_date(wall)}"
+            data = answer(request, applied.bindings, now, registrar.new_tag(), self._date, self._more)
+            if data is not None:
+                if registrar.on_change is not None:
+                    registrar.on_change(applied.change.aor, applied.bindings, "refreshed")
+                transaction.respond_written(200, data)
+                return
+        transaction.respond(registrar.answer(request, applied, now, wall))
 
     def _failed(self, failure: Failure, transaction: ServerTransaction) -> None:
         failure.trap(StoreError)
@@ -142,14 +172,15 @@ def flow_of(request: Request, flow: Flow) -> str:
     to the client. Over UDP it is the source address, when the contact shows another IP address: then there
     is a NAT between. A contact that asks for outbound always gets it (RFC 5626).
     """
-    own = "" if flow.reliable else f"@{flow.remote[0]}:"
+    if not flow.reliable and request.names.count("contact") == 1:
+        # The common case, told without parsing: a UDP contact at the source address.
+        line = request.lines[request.names.index("contact")]
+        if f"@{flow.remote[0]}:" in line and "reg-id" not in line:
+            return ""
     for contact in request.contacts:
-        text = contact.uri_text
-        if "reg-id" in contact.params:
-            return flow.token
-        if text == "*" or (own and own in text):
-            continue  # the common case, told without parsing: a UDP contact at the source address
+        if contact.uri_text == "*":
+            continue
         uri = contact.uri
-        if isinstance(uri, SipURI) and goes_by_flow(uri, flow):
+        if "reg-id" in contact.params or (isinstance(uri, SipURI) and goes_by_flow(uri, flow)):
             return flow.token
     return ""

@@ -104,7 +104,7 @@ class Role(OrderedService):
         if sip is None:
             done.callback(None)
             return done
-        sip.admission.draining = True
+        sip.admission.drain()
         deadline = self._reactor.seconds() + self.config.service.drain_max
 
         def look() -> None:

@@ -34,11 +34,11 @@ __all__ = ["SIPService"]
 class SIPService(Service):
     """Listens, and runs the transaction layer; set `transactions.user` before it starts."""
 
-    def __init__(self, reactor: Any, config: Config, file: str, admission: Admission) -> None:
+    def __init__(self, reactor: Any, config: Config, file: str) -> None:
         self._reactor = reactor
         self._config = config
         self._addresses = listen_addresses(config, file)
-        self.admission = admission
+        self.admission = Admission(random.SystemRandom().randrange, self._ask_for_admission)
         self.guard = Guard(ban_time=config.guard.ban_time)
         self._configure_guard(config, file)
         limits = config.sip.limits
@@ -64,7 +64,6 @@ class SIPService(Service):
             self.tokens,
             Timers(t1, max(4.0, t1), max(5.0, t1)),
             TransactionLimits(limits.invites, limits.transactions),
-            admission,
         )
         self.transport.receiver = self.transactions
         clock = cast(IReactorTime, reactor)
@@ -121,6 +120,9 @@ class SIPService(Service):
                     file, f"guard.trusted[{number}]", f"{text!r} is no address or network"
                 ) from None
         self.guard.configure(config.guard.rate, config.guard.ban_after, networks)
+
+    def _ask_for_admission(self, asking: bool) -> None:
+        self.transactions.admit = self.admission if asking else None
 
     def trusts(self, flow: Flow) -> bool:
         """Whether the flow's peer is in a trusted network."""

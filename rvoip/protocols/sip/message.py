@@ -248,9 +248,16 @@ class Message:
         """All values of a header that holds name-addrs (Contact, Route, Record-Route, Path ...)."""
         value: list[NameAddr] | None = self._typed.get(name)
         if value is None:
-            if name not in self.names:
+            names = self.names
+            if name not in names:
                 return []
-            value = self._typed[name] = [parse_name_addr(text) for text in self.values(name)]
+            line = self.lines[names.index(name)]
+            if "," in line or names.count(name) > 1:
+                value = [parse_name_addr(text) for text in self.values(name)]
+            else:
+                text = line[line.index(":") + 1 :].strip(" \t")
+                value = [parse_name_addr(text)] if text else []
+            self._typed[name] = value
         return value
 
     @property

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from twisted.internet.error import InvalidAddressError
-from twisted.internet.interfaces import IReactorFDSet, IReactorUDP
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorUDP
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -27,6 +27,12 @@ __all__ = ["BatchPort", "BatchUDP"]
 
 SOURCES: Final = 4096
 """Addresses whose decoded form a port remembers."""
+
+REST: Final = 0.003
+"""Seconds between two readings while datagrams keep coming."""
+
+_READINGS: Final = 4
+"""Full batches that are read in one go before others have their turn."""
 
 _TRANSIENT: Final = frozenset((errno.EAGAIN, errno.ENOBUFS))
 
@@ -65,23 +71,57 @@ class BatchPort(StockPort):
         self._send = buffers[family].send
         self._name_length = 16 if family == socket.AF_INET else 28
         self._held = 0
+        timed: Any = reactor  # what reads sockets also tells time
+        self._seconds: Callable[[], float] = timed.seconds
+        self._call_later: Callable[..., IDelayedCall] = timed.callLater
+        self._last_read = -REST
+        self._resting: IDelayedCall | None = None
         self._sources: Recent[bytes, tuple[str, int]] = Recent(SOURCES)
         self._names: Recent[tuple[str, int], bytes] = Recent(SOURCES)
         self._queue: list[tuple[bytes, tuple[str, int], bytes]] = []
 
     def doRead(self) -> None:
-        """Hand what has arrived to the protocol, then send what it answered."""
+        """Hand what has arrived to the protocol, then send what it answered.
+
+        When wake-ups follow each other within `REST` seconds, the port is read on a timer for as long as each
+        reading finds something: a wake-up costs as much as a message or two, so they are shared.
+        """
         if self._connectedAddr:
             super().doRead()
             return
+        now = self._seconds()
+        if now - self._last_read < REST:
+            self.stopReading()
+            self._resting = self._call_later(REST, self._read_again)
+        self._last_read = now
+        self._read()
+
+    def _read_again(self) -> None:
+        self._resting = None
+        if not self.connected:
+            return
+        if self._read():
+            self._resting = self._call_later(REST, self._read_again)
+        else:
+            self.startReading()
+
+    def _read(self) -> int:
+        """One reading, or a few when they are full; how many datagrams the last one had."""
+        for _ in range(_READINGS):
+            count = self._read_batch()
+            if count < BATCH:
+                break
+        return count
+
+    def _read_batch(self) -> int:
         try:
             batch = self._receive(self.fileno(), self._name_length)
         except ConnectionRefusedError:
-            return  # an ICMP answer to something sent before, to whom is not told
+            return 1  # an ICMP answer to something sent before, to whom is not told
         if len(batch) < 2:
             # One answer is sent faster alone.
             self._hand_on(batch)
-            return
+            return len(batch)
         self._held += 1
         try:
             self._hand_on(batch)
@@ -89,6 +129,14 @@ class BatchPort(StockPort):
             self._held -= 1
             if self._queue and not self._held:
                 self.flush()
+        return len(batch)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """Read no more."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        super().connectionLost(reason)
 
     def _hand_on(self, batch: list[tuple[bytes, bytes]]) -> None:
         received = self.protocol.datagramReceived
