@@ -1,0 +1,1 @@
+"""The `rvoip` command: one module a subcommand."""
