@@ -158,6 +158,13 @@ class EventBus:
             subscription._push(event, self._clock)
             self._wake(subscription)
 
+    def dropped(self) -> dict[str, int]:
+        """Events that subscribers lost because their queues were full, by subscriber's name."""
+        lost: dict[str, int] = {}
+        for subscription in self._subscriptions:
+            lost[subscription.name] = lost.get(subscription.name, 0) + subscription.dropped
+        return lost
+
     def idle(self) -> Deferred[None]:
         """Fire once no event waits and no subscriber is at work: then what subscribers write to can close."""
         waiting: Deferred[None] = Deferred()

@@ -97,6 +97,11 @@ class CredentialCache:
         """How many lookups wait for the store."""
         return self._waiting
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the store did not answer when it was asked last."""
+        return self._is_failing
+
     def __len__(self) -> int:
         return len(self._known) + len(self._absent)
 
