@@ -6,13 +6,15 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from rvoip.common.errors import StartError
+from rvoip.users.accounts import APIKey
 from rvoip.users.async_store import AsyncUserStore
 from rvoip.users.credentials import CredentialCache
-from rvoip.users.errors import StoreError
+from rvoip.users.errors import StoreBusy, StoreError
 from rvoip.users.interfaces import ICredentials
 from rvoip.users.passwords import HA1Set
 from rvoip.users.store import UserStore
@@ -32,16 +34,20 @@ class AccountsService(Service):
         self._pool: ThreadPool | None = None
         self.store: AsyncUserStore | None = None
         self.credentials: CredentialCache | None = None
+        self.keys = 0
+        """How many API keys there are; in doubt there is one."""
 
     def privilegedStartService(self) -> None:
         """Open and migrate the database; `StartError` in one line when that fails."""
         super().privilegedStartService()
         try:
             opened = UserStore(self._url).open()
+            self.keys = len(opened.list_keys())
         except StoreError as error:
             raise StartError(str(error)) from None
         self._pool = ThreadPool(minthreads=1, maxthreads=4, name="users")
         self.store = AsyncUserStore(opened, self._reactor, self._pool)
+        self.store.follow(self._count_keys)
         self.credentials = CredentialCache(self.store, self._reactor)
 
     def startService(self) -> None:
@@ -63,6 +69,32 @@ class AccountsService(Service):
             pool.stop()
 
         return store.close().addBoth(end)
+
+    @property
+    def opened(self) -> AsyncUserStore:
+        """The store; StoreBusy while it is not open."""
+        if self.store is None:
+            raise StoreBusy("the store is not open")
+        return self.store
+
+    @property
+    def trouble(self) -> str:
+        """Why accounts cannot be read at the moment, or ""."""
+        if self.credentials is None:
+            return "the store is not open"
+        return "the store does not answer" if self.credentials.is_failing else ""
+
+    def _count_keys(self) -> Deferred[None]:
+        """After a write: whether there are keys decides who may call the API."""
+
+        def counted(records: tuple[APIKey, ...]) -> None:
+            self.keys = len(records)
+
+        def unknown(failure: Failure) -> None:
+            failure.trap(StoreError)
+            self.keys = max(1, self.keys)
+
+        return self.opened.list_keys().addCallbacks(counted, unknown)
 
     def lookup(self, user: str, realm: str) -> HA1Set | Deferred[HA1Set | None] | None:
         """See `rvoip.users.interfaces.ICredentials`; nobody is known before the store is open."""

@@ -152,6 +152,8 @@ class Trace(Table):
 
     keep: Count = 1000
     """Calls (Call-IDs) whose messages are kept; 0: none."""
+    registrations: bool = False
+    """Keep REGISTER and OPTIONS as well; where there are many phones they push the calls out."""
 
 
 class Registrar(Table):

@@ -1,0 +1,173 @@
+"""What a SIP role counts, for Prometheus: plain numbers of its parts, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rvoip.common.metrics import Metrics
+from rvoip.registrar.binding import Counts
+
+if TYPE_CHECKING:
+    from rvoip.services.compose import SIPRole
+
+__all__ = ["sip_metrics"]
+
+Samples = Iterable[tuple[tuple[str, ...], float]]
+
+
+def sip_metrics(role: SIPRole) -> Metrics:
+    """The metrics of a role: `rvoip_proxy_requests_total` and so on."""
+    metrics = Metrics(role.role)
+    _transport(metrics, role)
+    _transactions(metrics, role)
+    _authentication(metrics, role)
+    _registrar(metrics, role)
+    _process(metrics, role)
+    proxy = role.proxy
+    if proxy is not None:
+        metrics.collect_from(
+            "forwarded", "Requests sent on, one a branch", lambda: proxy.forwarded, "counter"
+        )
+    return metrics
+
+
+def _transport(metrics: Metrics, role: SIPRole) -> None:
+    transport = role.sip.transport
+    counters, guard = transport.intake.counters, transport.guard
+    metrics.collect_labelled(
+        "messages",
+        "Datagrams and stream messages by direction",
+        ("direction",),
+        lambda: [(("in",), counters.received), (("out",), counters.sent)],
+        "counter",
+    )
+    metrics.collect_labelled(
+        "dropped",
+        "What came and was not used, or was to go and could not, by reason",
+        ("reason",),
+        lambda: [((reason,), count) for reason, count in counters.dropped.items()],
+        "counter",
+    )
+    metrics.collect_labelled(
+        "connections",
+        "TCP and TLS connections by what became of them",
+        ("outcome",),
+        lambda: [
+            (("accepted",), counters.connections_accepted),
+            (("opened",), counters.connections_opened),
+            (("refused",), counters.connections_refused),
+        ],
+        "counter",
+    )
+    metrics.collect_from(
+        "open_connections", "TCP and TLS connections, open or being opened", lambda: transport.connections
+    )
+    metrics.collect_from("guarded", "Messages that [guard] refused", lambda: guard.refused, "counter")
+    metrics.collect_from(
+        "banned", "Addresses that are banned", lambda: len(guard.banned(role.sip.transactions.now()))
+    )
+
+
+def _transactions(metrics: Metrics, role: SIPRole) -> None:
+    layer = role.sip.transactions
+    metrics.collect_labelled(
+        "requests",
+        "Requests received by method, retransmissions included",
+        ("method",),
+        lambda: [((method,), count) for method, count in layer.requests.items()],
+        "counter",
+    )
+    metrics.collect_labelled(
+        "responses",
+        "Responses by direction and class, those sent without retransmissions",
+        ("direction", "class"),
+        lambda: [*_classes("in", layer.responses_received), *_classes("out", layer.responses_sent)],
+        "counter",
+    )
+    metrics.collect_labelled(
+        "transactions",
+        "Transactions under way",
+        ("kind",),
+        lambda: [(("server",), layer.servers), (("client",), layer.clients)],
+    )
+    metrics.collect_from(
+        "retransmissions", "Requests received again", lambda: layer.retransmissions, "counter"
+    )
+    metrics.collect_from("shed", "Requests refused for want of room", lambda: layer.shed, "counter")
+    metrics.collect_from(
+        "unmatched_responses", "Responses of no transaction", lambda: layer.unmatched, "counter"
+    )
+    metrics.collect_from(
+        "unsent_responses", "Responses that could not be sent", lambda: layer.unsent, "counter"
+    )
+
+
+def _classes(direction: str, counts: list[int]) -> Samples:
+    return [((direction, f"{index}xx"), count) for index, count in enumerate(counts) if 1 <= index <= 6]
+
+
+def _authentication(metrics: Metrics, role: SIPRole) -> None:
+    authenticator, accounts = role.authenticator, role.accounts
+    metrics.collect_from(
+        "challenges", "Requests answered 401 or 407", lambda: authenticator.challenged, "counter"
+    )
+    metrics.collect_labelled(
+        "authentications",
+        "Credentials judged",
+        ("outcome",),
+        lambda: [(("accepted",), authenticator.accepted), (("failed",), authenticator.failures)],
+        "counter",
+    )
+
+    def lookups() -> Samples:
+        credentials = accounts.credentials
+        return (
+            [] if credentials is None else [(("memory",), credentials.hits), (("store",), credentials.misses)]
+        )
+
+    metrics.collect_labelled(
+        "credential_lookups", "Where credentials were found", ("place",), lookups, "counter"
+    )
+
+
+def _registrar(metrics: Metrics, role: SIPRole) -> None:
+    store, registration = role.location.store, role.registration
+
+    def held() -> Counts:
+        counts = store.count()
+        return counts if isinstance(counts, Counts) else Counts(0, 0)
+
+    metrics.collect_from("bindings", "Registered contacts", lambda: held().bindings)
+    metrics.collect_from("aors", "Addresses-of-record that have contacts", lambda: held().aors)
+    metrics.collect_labelled(
+        "registrations",
+        "Changes of registrations by kind",
+        ("kind",),
+        lambda: [((kind,), count) for kind, count in role.registrations.items()],
+        "counter",
+    )
+    if registration is not None:
+        metrics.collect_from(
+            "registrations_unavailable",
+            "REGISTER requests that the store could not take",
+            lambda: registration.unavailable,
+            "counter",
+        )
+
+
+def _process(metrics: Metrics, role: SIPRole) -> None:
+    metrics.collect_from(
+        "lag_seconds", "How late the reactor is, the worst of the last second", lambda: role.lag.lag
+    )
+    metrics.collect_labelled(
+        "events_dropped",
+        "Events that a slow subscriber lost",
+        ("subscriber",),
+        lambda: [((name,), count) for name, count in role.events.dropped().items()],
+        "counter",
+    )
+    ring = role.ring
+    if ring is not None:
+        metrics.collect_from("traced_calls", "Calls whose messages are kept", lambda: len(ring))
+        metrics.collect_from("traced_bytes", "Memory that kept messages take, about", lambda: ring.size)
