@@ -98,9 +98,14 @@ class BatchPort(StockPort):
 
     def _read_again(self) -> None:
         self._resting = None
+        count = 0
+        try:
+            count = self._read()
+        except OSError:
+            _log.failure("A UDP port could not be read")
         if not self.connected:
-            return
-        if self._read():
+            return  # what was read had it stopped
+        if count:
             self._resting = self._call_later(REST, self._read_again)
         else:
             self.startReading()
@@ -131,12 +136,20 @@ class BatchPort(StockPort):
                 self.flush()
         return len(batch)
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def _loseConnection(self) -> None:  # noqa: N802  the name is Twisted's
         """Read no more."""
-        if self._resting is not None:
-            self._resting.cancel()
-            self._resting = None
+        self._wake_no_more()
+        super()._loseConnection()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The port is closed."""
+        self._wake_no_more()
         super().connectionLost(reason)
+
+    def _wake_no_more(self) -> None:
+        resting, self._resting = self._resting, None
+        if resting is not None:
+            resting.cancel()
 
     def _hand_on(self, batch: list[tuple[bytes, bytes]]) -> None:
         received = self.protocol.datagramReceived
