@@ -9,7 +9,14 @@ import hashlib
 from collections.abc import Callable
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.grammar import end_of_quoted, is_token, quote, split_outside, unquote
+from rvoip.protocols.sip.grammar import (
+    end_of_quoted,
+    is_token,
+    quote,
+    split_outside,
+    token_or_quoted,
+    unquote,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -127,16 +134,16 @@ class DigestCredentials:
             f"nonce={quote(self.nonce)}",
             f"uri={quote(self.uri)}",
             f"response={quote(self.response)}",
-            f"algorithm={self.algorithm}",
+            f"algorithm={token_or_quoted(self.algorithm)}",
         ]
         if self.cnonce is not None:
             parts.append(f"cnonce={quote(self.cnonce)}")
         if self.opaque is not None:
             parts.append(f"opaque={quote(self.opaque)}")
         if self.qop is not None:
-            parts.append(f"qop={self.qop}")
+            parts.append(f"qop={token_or_quoted(self.qop)}")
         if self.nc is not None:
-            parts.append(f"nc={self.nc}")
+            parts.append(f"nc={token_or_quoted(self.nc)}")
         return "Digest " + ", ".join(parts)
 
 
@@ -164,7 +171,11 @@ class DigestChallenge:
         self.domain = domain
 
     def __str__(self) -> str:
-        parts = [f"realm={quote(self.realm)}", f"nonce={quote(self.nonce)}", f"algorithm={self.algorithm}"]
+        parts = [
+            f"realm={quote(self.realm)}",
+            f"nonce={quote(self.nonce)}",
+            f"algorithm={token_or_quoted(self.algorithm)}",
+        ]
         if self.opaque is not None:
             parts.append(f"opaque={quote(self.opaque)}")
         if self.domain is not None:
@@ -172,7 +183,7 @@ class DigestChallenge:
         if self.stale:
             parts.append("stale=true")
         if self.qop:
-            parts.append(f'qop="{",".join(self.qop)}"')
+            parts.append(f"qop={quote(','.join(self.qop))}")
         return "Digest " + ", ".join(parts)
 
 
@@ -201,6 +212,8 @@ def parse_directives(text: str) -> tuple[str, dict[str, str]]:
             if value.find('"', 1) != last and end_of_quoted(value, 0) != last:
                 raise SIPParseError("Bad quoted authentication parameter")
             value = unquote(value) if "\\" in value else value[1:-1]
+        elif '"' in value:
+            raise SIPParseError("Bad authentication parameter")
         directives.setdefault(name, value)
     return scheme, directives
 
