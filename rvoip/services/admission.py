@@ -32,6 +32,11 @@ class Admission:
         self.draining = False
         self.refused = 0
 
+    @property
+    def lag(self) -> float:
+        """How many seconds the reactor is behind, and has been for a while."""
+        return self._lag
+
     def drain(self) -> None:
         """Take nothing new any more."""
         self.draining = True

@@ -120,7 +120,7 @@ class HTTPSide:
         return None
 
     def _check_load(self) -> str | None:
-        lag = self._role.lag.lag
+        lag = self._role.sip.admission.lag
         return f"messages wait for {lag:.2f} seconds" if lag >= FAR_BEHIND else None
 
     def _add_routes(self) -> None:
