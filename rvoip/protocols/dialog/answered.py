@@ -20,11 +20,11 @@ class AnsweredRequests:
     comes again after that is processed again.
     """
 
-    __slots__ = ("_current", "_most_bytes", "_older", "_size", "_span", "deadline")
+    __slots__ = ("_current", "_older", "_share", "_size", "_span", "deadline")
 
     def __init__(self, lifetime: float, most_bytes: int = 16 * 1024 * 1024) -> None:
         self._span = lifetime / _GENERATIONS
-        self._most_bytes = most_bytes
+        self._share = most_bytes // (_GENERATIONS + 1)
         self._current: dict[int, bytes] = {}
         self._older: list[dict[int, bytes]] = []
         self._size = 0
@@ -37,10 +37,11 @@ class AnsweredRequests:
         """Keep the response to the request with this key. `deadline` is set when it was None."""
         if self.deadline is None:
             self.deadline = now + self._span
-        self._current[hash(key)] = response
         self._size += len(response)
-        if self._size > self._most_bytes // _GENERATIONS:
+        if self._size > self._share:
             self._turn(now)
+            self._size = len(response)
+        self._current[hash(key)] = response
 
     def get(self, key: str) -> bytes | None:
         """The response that this key was answered with, or None."""

@@ -96,7 +96,7 @@ class ClientTransaction:
 
     def start(self) -> None:
         """Send the request."""
-        if self.flow.reliable:
+        if self.flow.reliable and not self.flow.closed:
             self._unwatch = self.flow.when_closed(self._flow_closed)
         if self._send(self._data):
             self._arm()
@@ -153,6 +153,9 @@ class ClientTransaction:
         except FlowError as error:
             self._transport_failed(str(error))
             return False
+        tap = self._layer.tap
+        if tap is not None:
+            tap(self.request, data, self.flow)
         return True
 
     def _send_cancel(self) -> None:

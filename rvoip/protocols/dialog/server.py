@@ -6,7 +6,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rvoip.common.wheel import Timer
-from rvoip.protocols.dialog.transaction import END, PASS, SEND, TIMEOUT, InviteServer, NonInviteServer
+from rvoip.protocols.dialog.transaction import (
+    ACCEPTED,
+    END,
+    PASS,
+    PROVISIONAL,
+    SEND,
+    TERMINATED,
+    TIMEOUT,
+    InviteServer,
+    NonInviteServer,
+)
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import FlowError
@@ -17,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerTransaction"]
 
-TRYING_AFTER = 0.2
-"""Seconds after which an unanswered INVITE gets a 100 (RFC 3261 section 17.2.1)."""
-
 Cancelled = Callable[["ServerTransaction", Request], None]
 Ended = Callable[["ServerTransaction", str], None]
 
@@ -28,15 +35,15 @@ class ServerTransaction:
     """A request to be answered with `respond`, at once or later.
 
     Set `on_cancel` to be told of a CANCEL (the layer has answered it 200 already) and `on_end` to be
-    told when the transaction is over: "" after it ran its course, "timeout" when a failure response
-    was never acknowledged, "transport: ..." when the response could not be sent.
+    told when the transaction is over: "" after it ran its course, "timeout" when a failure response was
+    never acknowledged, or a request other than INVITE not answered in time.
     """
 
     __slots__ = (
-        "_kept",
         "_last",
         "_layer",
         "_machine",
+        "_over",
         "_reply_flow",
         "_timer",
         "flow",
@@ -54,60 +61,71 @@ class ServerTransaction:
         self.key = key
         self.invite = request.method == "INVITE"
         self.status = 0
+        """The status of the last response; 0 before the first one."""
         self.on_cancel: Cancelled | None = None
         self.on_end: Ended | None = None
         self._layer = layer
+        # There is none for a request that is answered before it has to be remembered.
         self._machine: InviteServer | NonInviteServer | None = None
+        self._over = False
         self._reply_flow: Flow | None = None
         self._last: bytes | None = None
         self._timer: Timer | None = None
-        self._kept = False
 
     @property
     def state(self) -> str:
-        """The state by its name in RFC 3261 figures 7 and 8."""
+        """The state by its name in RFC 3261 figures 7 and 8; "Terminated" once the layer forgot it."""
+        if self._over:
+            return TERMINATED
         if self._machine is not None:
             return self._machine.state
-        if self.status >= 200:
-            return "Completed"
         return "Proceeding" if self.invite else "Trying"
 
     @property
     def answered(self) -> bool:
-        """Whether a final response was given."""
-        return self.status >= 200
+        """Whether a final response was given, or none will be any more."""
+        return self.status >= 200 or self._over
 
     def respond(self, response: Response) -> None:
-        """Send a response; one that comes after a final one is dropped, but a further 2xx to an INVITE."""
+        """Send a response.
+
+        One that comes after a final one is dropped, but a further 2xx to an INVITE. So is a provisional
+        one to anything but an INVITE (RFC 4320 section 4.1).
+        """
+        if self._over:
+            return
         status = response.status
         layer = self._layer
         now = layer.now()
         if self.invite:
-            self._start()
-            machine = self._machine
-            if not isinstance(machine, InviteServer) or not machine.respond(status, now) & SEND:
+            machine = self._machine or self._start(now)
+            if not machine.respond(status, now) & SEND:
                 return
-            self.status = status
             data = response.to_bytes()
-            # A 2xx is sent again by whoever made it, not here (RFC 6026 section 7.1).
-            self._last = None if 200 <= status < 300 else data
+            if status >= 200:
+                if machine.state == ACCEPTED and self.status < 200:
+                    layer.accepted(self)
+                # A 2xx is sent again by whoever made it, not here (RFC 6026 section 7.1).
+                self._last = data if status >= 300 else None
+            else:
+                self._last = data
+            self.status = status
             self._send(data)
-            self._arm()
-            return
-        if self.status >= 200:
+            self._arm(now)
             return
         if status < 200:
-            if not self._may_send_provisional(status, now):
-                return
-            self.status = status
-            self._last = response.to_bytes()
-            self._send(self._last)
+            return
+        self.respond_written(status, response.to_bytes())
+
+    def respond_written(self, status: int, data: bytes) -> None:
+        """Send a final response that is written already, to a request other than INVITE."""
+        if self._over:
             return
         # From here on only Timer J is left: see `rvoip.protocols.dialog.answered`.
         self.status = status
-        data = response.to_bytes()
         if not self.flow.reliable:
-            layer.keep_answer(self.key, data, now)
+            layer = self._layer
+            layer.keep_answer(self.key, data, layer.now())
         self._forget()
         self._send(data)
         self._end("")
@@ -122,10 +140,12 @@ class ServerTransaction:
         The request is answered again when it comes again (RFC 3261 section 8.2.7). Give the response
         `stateless_tag`: the ACK of an INVITE's is then known for what it is.
         """
-        if self.status >= 200:
+        if self.status or self._over:
+            # After a 100 the client does not ask again: the answer must not be lost.
+            self.respond(response)
             return
-        self.status = response.status
         self._forget()
+        self.status = response.status
         self._send(response.to_bytes())
         self._end("")
 
@@ -143,80 +163,69 @@ class ServerTransaction:
 
     # Called by the layer.
 
-    def _start(self) -> None:
-        """Be found by retransmissions, CANCEL and ACK from now on."""
-        if self._kept:
-            return
-        self._kept = True
-        layer = self._layer
-        if self.invite:
-            self._machine = InviteServer(layer.timers, self.flow.reliable)
-        layer.add_server(self)
-
     def wait(self) -> None:
-        """The user has not answered yet."""
-        if self.status >= 200 or self._kept:
-            return
-        self._start()
-        if self.invite and self.status == 0:
-            self._timer = self._layer.wheel.schedule(TRYING_AFTER, ServerTransaction._trying, self)
+        """The user has not answered yet: be found by retransmissions and CANCEL from now on."""
+        if self._machine is None and not self._over:
+            now = self._layer.now()
+            self._start(now)
+            self._arm(now)
 
-    def _trying(self) -> None:
-        self._timer = None
-        if self.status == 0:
-            self.respond(respond(self.request, 100))
+    def _start(self, now: float) -> InviteServer | NonInviteServer:
+        layer = self._layer
+        machine_class = InviteServer if self.invite else NonInviteServer
+        machine: InviteServer | NonInviteServer = machine_class(layer.timers, self.flow.reliable, now)
+        self._machine = machine
+        layer.add_server(self)
+        return machine
 
-    def receive(self, request: Request) -> None:
-        """The request came again, or the ACK for its failure response did."""
+    def receive(self, request: Request, flow: Flow) -> None:
+        """The request came again, or the ACK of an INVITE did."""
         machine = self._machine
-        if isinstance(machine, InviteServer):
-            actions = machine.receive(request.method, self._layer.now())
-            if actions & SEND and self._last is not None:
-                self._send(self._last)
-            if actions & PASS:
-                self._layer.pass_ack(request, self.flow)
-            self._act(actions)
-        elif self._last is not None and self.status < 200 and request.method != "ACK":
+        if machine is None:
+            return
+        layer = self._layer
+        now = layer.now()
+        event = request.method if self.invite else "request"
+        actions = machine.receive(event, now)
+        if actions & SEND and self._last is not None:
             self._send(self._last)
+        if event == "ACK":
+            if actions & PASS:
+                layer.pass_ack(request, flow)
+            else:
+                self._act(actions, now)
 
     def _tick(self) -> None:
         self._timer = None
         machine = self._machine
         if machine is None:
             return
-        actions = machine.tick(self._layer.now())
-        if actions & SEND and self._last is not None:
+        now = self._layer.now()
+        actions = machine.tick(now)
+        if actions & PROVISIONAL:
+            self.status = 100
+            self._last = respond(self.request, 100).to_bytes()
             self._send(self._last)
-        self._act(actions)
+        elif actions & SEND and self._last is not None:
+            self._send(self._last)
+        self._act(actions, now)
 
-    def _act(self, actions: int) -> None:
+    def _act(self, actions: int, now: float) -> None:
         if actions & END:
             self._forget()
             self._end("timeout" if actions & TIMEOUT else "")
         else:
-            self._arm()
+            self._arm(now)
 
-    def _arm(self) -> None:
+    def _arm(self, now: float) -> None:
         """Have `_tick` called at the machine's deadline."""
         timer = self._timer
         if timer is not None:
             timer.cancel()
             self._timer = None
         machine = self._machine
-        if machine is not None and machine.deadline is not None and self._kept:
-            layer = self._layer
-            delay = machine.deadline - layer.now()
-            self._timer = layer.wheel.schedule(delay, ServerTransaction._tick, self)
-
-    def _may_send_provisional(self, status: int, now: float) -> bool:
-        """RFC 4320 section 4.1: nothing but a 100, and that not before T2 over UDP."""
-        if status != 100:
-            return False
-        if self._machine is None:
-            self._start()
-            self._machine = NonInviteServer(self._layer.timers, self.flow.reliable, now)
-        machine = self._machine
-        return isinstance(machine, NonInviteServer) and machine.may_trouble(now)
+        if machine is not None and machine.deadline is not None and not self._over:
+            self._timer = self._layer.wheel.schedule(machine.deadline - now, ServerTransaction._tick, self)
 
     def _send(self, data: bytes) -> None:
         flow = self._reply_flow
@@ -224,28 +233,35 @@ class ServerTransaction:
             flow = self._reply_flow = self.flow.reply_flow(self.request.via)
         try:
             flow.send(data)
-        except FlowError as error:
-            self._send_elsewhere(data, error)
+        except FlowError:
+            self._send_elsewhere(data)
+        else:
+            self._layer.sent_response(self.request, data, flow)
 
-    def _send_elsewhere(self, data: bytes, error: FlowError) -> None:
-        """The connection is gone: try one to the sent-by address (RFC 3261 section 18.2.2)."""
-        flow = self._layer.response_flow(self.request, self.flow)
+    def _send_elsewhere(self, data: bytes) -> None:
+        """The connection is gone: try one to the sent-by address (RFC 3261 section 18.2.2).
+
+        When that fails as well the transaction goes on: the peer may come back and ask, or cancel
+        (RFC 6026 section 8.8).
+        """
+        layer = self._layer
+        flow = layer.response_flow(self.request, self.flow)
         if flow is not None:
             try:
                 flow.send(data)
-            except FlowError as second:
-                error = second
-            else:
-                self._reply_flow = flow
-                return
-        machine = self._machine
-        if machine is not None and machine.fail() & END:
-            self._forget()
-        self._end(f"transport: {error}")
+            except FlowError:
+                flow = None
+        if flow is None:
+            layer.unsent += 1
+        else:
+            self._reply_flow = flow
+            layer.sent_response(self.request, data, flow)
 
     def _forget(self) -> None:
-        if self._kept:
-            self._kept = False
+        if self._over:
+            return
+        self._over = True
+        if self._machine is not None:
             self._layer.remove_server(self)
         if self._timer is not None:
             self._timer.cancel()

@@ -3,14 +3,15 @@
 Each machine is told the time in monotonic seconds and owns no message, socket or clock. An input
 returns what its owner must do, as flags:
 
-    SEND     send (again) the request, or the last response
-    PASS     hand the message to the transaction user
-    ACK      acknowledge the failure response (INVITE client)
-    TIMEOUT  tell the user that the peer is silent
-    END      forget the transaction
+    SEND         send (again) the request, or the last response
+    PASS         hand the message to the transaction user
+    ACK          acknowledge the failure response (INVITE client)
+    PROVISIONAL  answer 100, since the user has not answered yet (servers)
+    TIMEOUT      tell the user that the peer is silent
+    END          forget the transaction
 
 `deadline` is when `tick` wants to be called next, None for never. The tables below are the figures of
-the RFCs; `docs/reference/transactions.md` draws them.
+the RFCs; docs/reference/transactions.md is drawn from them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "ACK",
     "END",
     "PASS",
+    "PROVISIONAL",
     "SEND",
     "TIMEOUT",
     "InviteClient",
@@ -36,6 +38,10 @@ PASS = 2
 ACK = 4
 TIMEOUT = 8
 END = 16
+PROVISIONAL = 32
+
+TRYING_AFTER = 0.2
+"""Seconds after which an INVITE that is not answered gets a 100 (RFC 3261 section 17.2.1)."""
 
 # States, by the names in the figures.
 CALLING = "Calling"
@@ -55,7 +61,7 @@ def response_class(status: int) -> str:
 class InviteClient:
     """INVITE client transaction (RFC 3261 figure 5, RFC 6026 figure 5)."""
 
-    __slots__ = ("_expire", "_interval", "_reliable", "_retransmit", "_timers", "deadline", "state")
+    __slots__ = ("_expire", "_interval", "_reliable", "_timers", "deadline", "state")
 
     TRANSITIONS: ClassVar[dict[tuple[str, str], tuple[str, int]]] = {
         (CALLING, "1xx"): (PROCEEDING, PASS),
@@ -80,9 +86,8 @@ class InviteClient:
         self._timers = timers
         self._reliable = reliable
         self._interval = timers.t1
-        self._retransmit: float | None = None if reliable else now + timers.t1
         self._expire = now + timers.lifetime
-        self.deadline: float | None = self._expire if self._retransmit is None else self._retransmit
+        self.deadline: float | None = self._expire if reliable else now + timers.t1
 
     def receive(self, status: int, now: float) -> int:
         """A response came; returns what to do (0: nothing, it is absorbed)."""
@@ -192,16 +197,19 @@ class NonInviteClient:
 
 
 class InviteServer:
-    """INVITE server transaction (RFC 3261 figure 7, RFC 6026 figure 7)."""
+    """INVITE server transaction (RFC 3261 figure 7, RFC 6026 figure 7).
+
+    A response that cannot be sent changes nothing (RFC 6026 section 8.8).
+    """
 
     __slots__ = ("_expire", "_interval", "_reliable", "_timers", "deadline", "state")
 
     TRANSITIONS: ClassVar[dict[tuple[str, str], tuple[str, int]]] = {
         (PROCEEDING, "INVITE"): (PROCEEDING, SEND),
+        (PROCEEDING, "200 ms"): (PROCEEDING, PROVISIONAL),
         (PROCEEDING, "send 1xx"): (PROCEEDING, SEND),
         (PROCEEDING, "send 2xx"): (ACCEPTED, SEND),
         (PROCEEDING, "send 300-699"): (COMPLETED, SEND),
-        (PROCEEDING, "transport error"): (TERMINATED, END),
         (ACCEPTED, "send 2xx"): (ACCEPTED, SEND),
         (ACCEPTED, "ACK"): (ACCEPTED, PASS),
         (ACCEPTED, "timer L"): (TERMINATED, END),
@@ -209,17 +217,16 @@ class InviteServer:
         (COMPLETED, "ACK"): (CONFIRMED, 0),
         (COMPLETED, "timer G"): (COMPLETED, SEND),
         (COMPLETED, "timer H"): (TERMINATED, TIMEOUT | END),
-        (COMPLETED, "transport error"): (TERMINATED, END),
         (CONFIRMED, "timer I"): (TERMINATED, END),
     }
 
-    def __init__(self, timers: Timers, reliable: bool) -> None:
+    def __init__(self, timers: Timers, reliable: bool, now: float) -> None:
         self.state = PROCEEDING
         self._timers = timers
         self._reliable = reliable
         self._interval = timers.t1
         self._expire = 0.0
-        self.deadline: float | None = None
+        self.deadline: float | None = now + TRYING_AFTER
 
     def receive(self, method: str, now: float) -> int:
         """An INVITE came again, or an ACK; returns what to do (0: nothing, it is absorbed)."""
@@ -243,6 +250,8 @@ class InviteServer:
                 self.deadline = self._expire
             else:
                 self.deadline = now + self._interval
+        elif state == PROCEEDING:
+            self.deadline = None  # the user answers at its leisure
         return actions
 
     def tick(self, now: float) -> int:
@@ -253,81 +262,66 @@ class InviteServer:
             self._interval = min(self._interval * 2, self._timers.t2)
             self.deadline = min(now + self._interval, self._expire)
             return self.TRANSITIONS[COMPLETED, "timer G"][1]
-        timer = {ACCEPTED: "timer L", COMPLETED: "timer H", CONFIRMED: "timer I"}[self.state]
-        self.state, actions = self.TRANSITIONS[self.state, timer]
         self.deadline = None
-        return actions
-
-    def fail(self) -> int:
-        """The transport gave up."""
-        state, actions = self.TRANSITIONS.get((self.state, "transport error"), (self.state, 0))
-        self.state = state
-        if actions:
-            self.deadline = None
+        timer = {PROCEEDING: "200 ms", ACCEPTED: "timer L", COMPLETED: "timer H", CONFIRMED: "timer I"}
+        self.state, actions = self.TRANSITIONS[self.state, timer[self.state]]
         return actions
 
 
 class NonInviteServer:
-    """Non-INVITE server transaction (RFC 3261 figure 8).
+    """Non-INVITE server transaction (RFC 3261 figure 8, RFC 4320).
 
-    No provisional response before T2 has passed (RFC 4320 section 4.1): the owner asks `may_trouble`.
+    The only provisional response is a 100, when the client sends at T2 intervals, and it is not the user
+    who gives it. Nobody waits for an answer any more after 64*T1, so the transaction ends without one.
     """
 
-    __slots__ = ("_quiet_until", "_reliable", "_timers", "deadline", "state")
+    __slots__ = ("_expire", "_reliable", "_timers", "deadline", "state")
 
     TRANSITIONS: ClassVar[dict[tuple[str, str], tuple[str, int]]] = {
         (TRYING, "request"): (TRYING, 0),
-        (TRYING, "send 1xx"): (PROCEEDING, SEND),
+        (TRYING, "timer E at T2"): (PROCEEDING, PROVISIONAL),
         (TRYING, "send 2xx"): (COMPLETED, SEND),
         (TRYING, "send 300-699"): (COMPLETED, SEND),
+        (TRYING, "64*T1"): (TERMINATED, TIMEOUT | END),
         (PROCEEDING, "request"): (PROCEEDING, SEND),
-        (PROCEEDING, "send 1xx"): (PROCEEDING, SEND),
         (PROCEEDING, "send 2xx"): (COMPLETED, SEND),
         (PROCEEDING, "send 300-699"): (COMPLETED, SEND),
-        (PROCEEDING, "transport error"): (TERMINATED, END),
+        (PROCEEDING, "64*T1"): (TERMINATED, TIMEOUT | END),
         (COMPLETED, "request"): (COMPLETED, SEND),
         (COMPLETED, "timer J"): (TERMINATED, END),
-        (COMPLETED, "transport error"): (TERMINATED, END),
     }
 
     def __init__(self, timers: Timers, reliable: bool, now: float) -> None:
         self.state = TRYING
         self._timers = timers
         self._reliable = reliable
-        self._quiet_until = 0.0 if reliable else now + timers.t2
-        self.deadline: float | None = None
+        self._expire = now + timers.lifetime
+        self.deadline: float | None = now + min(timers.patience, timers.lifetime)
 
-    def may_trouble(self, now: float) -> bool:
-        """Whether a provisional response other than 100 is never, and a 100 now, in order (RFC 4320)."""
-        return now >= self._quiet_until
-
-    def receive(self, now: float) -> int:
-        """The request came again."""
-        return self.TRANSITIONS.get((self.state, "request"), (self.state, 0))[1]
+    def receive(self, event: str, now: float) -> int:
+        """The "request" came again; returns what to do (0: nothing, it is absorbed)."""
+        return self.TRANSITIONS.get((self.state, event), (self.state, 0))[1]
 
     def respond(self, status: int, now: float) -> int:
-        """The user answers; SEND when the response may go out, 0 when it comes too late."""
+        """The user answers; SEND when the response may go out, 0 when it comes too late or is a 1xx."""
         state, actions = self.TRANSITIONS.get((self.state, "send " + response_class(status)), (self.state, 0))
-        if state == COMPLETED and self.state != COMPLETED:
+        if state != self.state:
             if self._reliable:
                 self.state = TERMINATED
+                self.deadline = None
                 return actions | END
+            self.state = state
             self.deadline = now + self._timers.lifetime
-        self.state = state
         return actions
 
     def tick(self, now: float) -> int:
         """The time is `now`; call at `deadline` or later."""
         if self.deadline is None or now < self.deadline:
             return 0
-        self.state, actions = self.TRANSITIONS[COMPLETED, "timer J"]
-        self.deadline = None
-        return actions
-
-    def fail(self) -> int:
-        """The transport gave up."""
-        state, actions = self.TRANSITIONS.get((self.state, "transport error"), (self.state, 0))
-        self.state = state
-        if actions:
-            self.deadline = None
+        if self.state == COMPLETED:
+            timer = "timer J"
+        else:
+            timer = "64*T1" if now >= self._expire else "timer E at T2"
+        self.state, actions = self.TRANSITIONS[self.state, timer]
+        self.deadline = self._expire if self.state == PROCEEDING else None
         return actions

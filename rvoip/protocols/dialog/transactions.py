@@ -20,24 +20,34 @@ from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.sip.build import respond, via_value
-from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.check import KNOWN_METHODS
+from rvoip.protocols.sip.errors import SIPError, SIPParseError
 from rvoip.protocols.sip.grammar import format_host_port
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Flow, Target
+from rvoip.protocols.transport.intake import refusal
 from rvoip.protocols.transport.interfaces import IMessageReceiver
 
 __all__ = ["TransactionLayer", "TransactionLimits"]
 
 MAGIC = "z9hG4bK"
 
+OTHER = "other"
+"""Where requests of methods that nobody knows are counted: else anybody could fill the memory with names."""
+
 _log = Logger()
 
 Admission = Callable[[Request], "int | None"]
+Tap = Callable[[Request, bytes, Flow], object]
 
 
 class TransactionLimits:
-    """The most transactions at once: INVITEs, other requests, client transactions."""
+    """The most transactions at once: INVITEs that are not accepted, other requests that are not answered,
+    and client transactions.
+
+    New work is refused above them, requests within a dialog a quarter later: what was begun goes first.
+    """
 
     __slots__ = ("client", "invite", "other")
 
@@ -54,6 +64,12 @@ class TransactionLayer:
     `user` is an `ITransactionUser`. `token` gives fresh random text, for branches and tags; `admit` is
     asked for each new request that is not in a dialog and returns None, or the seconds to put into the
     Retry-After of a 503.
+
+    For the operator it counts `retransmissions` absorbed, requests `shed`, responses `unmatched`, and
+    responses `unsent` because whoever asked has gone; `requests` received by method, and
+    `responses_received` and `responses_sent` by the first digit of their status, retransmissions included.
+
+    `tap` is called with what was sent: the request that it is or answers, its octets, and the flow.
     """
 
     def __init__(
@@ -77,10 +93,16 @@ class TransactionLayer:
         self.user = user
         self.retransmissions = 0
         self.shed = 0
-        self.matched_late = 0
+        self.unmatched = 0
+        self.unsent = 0
+        self.requests = dict.fromkeys((*sorted(KNOWN_METHODS), OTHER), 0)
+        self.responses_received = [0] * 10
+        self.responses_sent = [0] * 10
+        self.tap: Tap | None = None
         self._servers: dict[str, ServerTransaction] = {}
         self._clients: dict[str, ClientTransaction] = {}
         self._invites = 0
+        self._accepted = 0
         self._answered = AnsweredRequests(self.timers.lifetime)
         self._sweeping = False
         self._secret = token()
@@ -97,31 +119,39 @@ class TransactionLayer:
     def parse_failed(self, error: SIPParseError, flow: Flow) -> None:
         """Answer what was a request, as far as it could be read, and keep nothing of it."""
         request = error.message
-        if not isinstance(request, Request) or request.method == "ACK":
+        data = refusal(error)
+        if data is None or request is None:
             return
         try:
-            self.reply(
-                request,
-                flow,
-                respond(request, error.status, error.reason, to_tag=self.stateless_tag(request)),
-            )
-        except SIPParseError:
-            return  # not even its Via can be read
+            back = flow.reply_flow(request.via)
+        except SIPError:
+            # Without a Via that can be read a datagram has no one to answer; a stream's other end is known.
+            if not flow.reliable:
+                return
+            back = flow
+        try:
+            back.send(data)
+        except FlowError:
+            self.unsent += 1
 
     def _request(self, request: Request, flow: Flow) -> None:
         method = request.method
+        try:
+            self.requests[method] += 1
+        except KeyError:
+            self.requests[OTHER] += 1
         key = server_key(request, "INVITE" if method == "ACK" else method)
         server = self._servers.get(key)
         if server is not None:
             if method != "ACK":
                 self.retransmissions += 1
-            server.receive(request)
+            server.receive(request, flow)
             return
         if method == "ACK":
             if request.to.tag != self.stateless_tag(request):
                 self.pass_ack(request, flow)
             return
-        if not flow.reliable:
+        if not flow.reliable and method != "INVITE":
             data = self._answered.get(key)
             if data is not None:
                 self.retransmissions += 1
@@ -173,18 +203,26 @@ class TransactionLayer:
             self.keep_answer(server_key(request, "CANCEL"), data, self.now())
             self._send_reply(request, flow, data)
         if invite is not None and not invite.answered and invite.on_cancel is not None:
-            invite.on_cancel(invite, request)
+            try:
+                invite.on_cancel(invite, request)
+            except Exception:
+                _log.failure("The CANCEL of {call_id} could not be processed", call_id=request.get("call-id"))
 
     def _refusal(self, request: Request) -> Response | None:
         """A 503 for a new request when too much is going on; in-dialog requests go first."""
         limits = self.limits
-        invite = request.method == "INVITE"
-        waiting = self._invites if invite else len(self._servers) - self._invites
-        if waiting >= (limits.invite if invite else limits.other):
-            seconds: int | None = (
-                5 + hash(self.token()) % 26
-            )  # spread, so that they don't all come back at once
-        elif self.admit is None or request.to.tag is not None:
+        if request.method == "INVITE":
+            held, most = self._invites, limits.invite
+        else:
+            held, most = len(self._servers) - self._invites - self._accepted, limits.other
+        in_dialog = request.to.tag is not None
+        clients = len(self._clients)
+        if (held >= most or clients >= limits.client) and not (
+            in_dialog and held < most + most // 4 and clients < limits.client + limits.client // 4
+        ):
+            # Spread, so that they don't all come back at once.
+            seconds: int | None = 5 + hash(self.token()) % 26
+        elif in_dialog or self.admit is None:
             return None
         else:
             seconds = self.admit(request)
@@ -195,6 +233,7 @@ class TransactionLayer:
         )
 
     def _response(self, response: Response, flow: Flow) -> None:
+        self.responses_received[response.status // 100] += 1
         branch = response.via.branch
         client = self._clients.get(f"{branch}|{response.cseq.method}") if branch else None
         if client is not None:
@@ -205,7 +244,7 @@ class TransactionLayer:
                     "A response of {call_id} could not be processed", call_id=response.get("call-id")
                 )
             return
-        self.matched_late += 1
+        self.unmatched += 1
         if self.user is not None:
             self.user.response_unmatched(response, flow)
 
@@ -250,17 +289,29 @@ class TransactionLayer:
         Raises `FlowError` when the flow cannot take it.
         """
         request.insert("via", via_value(flow.transport, flow.sent_by, MAGIC + self.token()))
-        flow.send(request.to_bytes())
+        data = request.to_bytes()
+        flow.send(data)
+        if self.tap is not None:
+            self.tap(request, data, flow)
 
     def reply(self, request: Request, flow: Flow, response: Response) -> None:
         """Answer without a transaction, along the way that the request came."""
         self._send_reply(request, flow, response.to_bytes())
 
     def _send_reply(self, request: Request, flow: Flow, data: bytes) -> None:
+        back = flow.reply_flow(request.via)
         try:
-            flow.reply_flow(request.via).send(data)
+            back.send(data)
         except FlowError:
-            return  # whoever asked has gone
+            self.unsent += 1
+        else:
+            self.sent_response(request, data, back)
+
+    def sent_response(self, request: Request, data: bytes, flow: Flow) -> None:
+        """Count a response that was sent, and show it to the tap."""
+        self.responses_sent[data[8] - 48] += 1  # SIP/2.0 200
+        if self.tap is not None:
+            self.tap(request, data, flow)
 
     def new_tag(self) -> str:
         """A tag for To or From: at least 64 random bits (RFC 3261 section 19.3)."""
@@ -282,10 +333,18 @@ class TransactionLayer:
         if server.invite:
             self._invites += 1
 
+    def accepted(self, server: ServerTransaction) -> None:
+        """An INVITE is answered 2xx: it stays for 64*T1 (RFC 6026), and weighs nothing any more."""
+        self._invites -= 1
+        self._accepted += 1
+
     def remove_server(self, server: ServerTransaction) -> None:
         """Forget the transaction."""
         if self._servers.pop(server.key, None) is not None and server.invite:
-            self._invites -= 1
+            if 200 <= server.status < 300:
+                self._accepted -= 1
+            else:
+                self._invites -= 1
 
     def remove_client(self, client: ClientTransaction) -> None:
         """Forget the transaction."""

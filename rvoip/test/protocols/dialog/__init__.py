@@ -1,0 +1,1 @@
+"""Tests of the transaction machines and the layer that runs them."""
