@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -17,7 +16,7 @@ from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
-from rvoip.protocols.transport.errors import FlowError
+from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.fork import Fork
 from rvoip.proxy.targets import Destination, Refused, Targets
@@ -25,56 +24,97 @@ from rvoip.proxy.targets import Destination, Refused, Targets
 if TYPE_CHECKING:
     from rvoip.proxy.proxy import Proxy
 
-__all__ = ["Branch", "ResponseContext"]
+__all__ = ["TIMER_C", "Branch", "ResponseContext"]
 
-TIMER_C = 180.0
-"""Seconds that an INVITE may ring before its branch is given up (section 16.6 step 11: over 3 minutes)."""
+TIMER_C = 185.0
+"""Seconds that an INVITE may ring before its branch is given up: over 3 minutes (section 16.6 step 11)."""
 
 _log = Logger()
 
 
+@implementer(IClientUser)
 class Branch:
     """One destination of the request, with what is known of how to reach it."""
 
     __slots__ = (
         "cancelled",
         "client",
+        "context",
         "destination",
         "flow",
         "number",
+        "one_of_many",
+        "others",
         "request",
         "response",
         "targets",
         "timer_c",
     )
 
-    def __init__(self, number: int, destination: Destination) -> None:
+    def __init__(self, context: ResponseContext, number: int, destination: Destination) -> None:
+        self.context = context
         self.number = number
         self.destination = destination
+        self.others = destination.others
+        """Other flows of the same device."""
         self.request: Request | None = None
+        """What is sent, but for Via and Record-Route."""
         self.targets: list[Target] = []
+        """Where to send it when what was tried fails."""
+        self.one_of_many = False
+        """Whether there was a choice of targets."""
         self.flow: Flow | None = None
+        """The flow to take in place of a target."""
         self.client: ClientTransaction | None = None
+        """The attempt under way; an earlier one has no say any more."""
         self.response: Response | None = None
+        """What is to be forwarded: the last provisional response, or the final one."""
         self.timer_c: Timer | None = None
         self.cancelled = False
 
+    def response_received(self, transaction: ClientTransaction, response: Response) -> None:
+        """See `IClientUser`."""
+        if transaction is self.client:
+            self.context.responded(self, transaction, response)
 
-@implementer(IClientUser)
+    def client_failed(self, transaction: ClientTransaction, reason: str) -> None:
+        """See `IClientUser`."""
+        if transaction is self.client:
+            self.context.lost(self, transaction, reason == "timeout")
+
+    def start_timer_c(self) -> None:
+        """Ring no longer than Timer C from now on."""
+        self.stop_timer_c()
+        self.timer_c = self.context.proxy.layer.wheel.schedule(TIMER_C, Branch.rang_out, self)
+
+    def stop_timer_c(self) -> None:
+        """Ring no more."""
+        timer, self.timer_c = self.timer_c, None
+        if timer is not None:
+            timer.cancel()
+
+    def rang_out(self) -> None:
+        """Timer C fired."""
+        self.timer_c = None
+        self.context.rang_out(self)
+
+
 class ResponseContext:
-    """The state of one request under way; each of its client transactions reports here."""
+    """The state of one request under way."""
 
     __slots__ = (
-        "_by_client",
         "_cancel_headers",
+        "_gave_up",
         "began",
         "branches",
         "breadth",
         "final",
         "fork",
         "mark",
+        "pinned",
         "proxy",
         "record_route",
+        "share",
         "transaction",
     )
 
@@ -86,226 +126,262 @@ class ResponseContext:
         mark: str,
         breadth: int,
         record_route: bool,
+        pinned: bool = False,
     ) -> None:
+        """`mark` goes into our branches (loop detection); `breadth` is what the request may fan out to;
+        `pinned` says that only the flow that it came on reaches its sender.
+        """
         self.proxy = proxy
         self.transaction = transaction
         self.branches = [
-            Branch(number, destination)
-            for number, destination in enumerate(one for group in targets.groups for one in group)
+            Branch(self, number, destination)
+            for number, destination in enumerate([one for group in targets.groups for one in group])
         ]
         self.fork = Fork([len(group) for group in targets.groups], transaction.invite)
         self.mark = mark
         self.breadth = breadth
+        self.share = breadth
+        """The Max-Breadth of each branch that is started now (RFC 5393 section 5.3.3)."""
         self.record_route = record_route
+        self.pinned = pinned
         self.final = 0
+        """The status of the final response that went back first; 0 before."""
         self.began = proxy.layer.now()
-        self._by_client: dict[str, Branch] = {}
+        self._gave_up = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
 
     # Forwards.
 
     def start(self) -> None:
         """Send the request to the first group."""
-        self.transaction.on_cancel = self.cancelled
+        transaction = self.transaction
+        if transaction.invite:
+            transaction.on_cancel = self.cancelled
+        else:
+            transaction.on_end = self.ended
         self._start_group()
 
     def _start_group(self) -> None:
         started = [self.branches[number] for number in self.fork.start()]
-        share = max(1, self.breadth // len(started))
+        self.share = max(1, self.breadth // len(started))
         for branch in started:
-            try:
-                waiting = self.proxy.prepare(self, branch, share)
-            except (Refused, SIPParseError) as error:
-                self._failed(branch, error.status, str(error))
-                continue
+            self._try(branch)
+
+    def _try(self, branch: Branch) -> None:
+        """Send to the branch's destination, as soon as it is known where that is."""
+        try:
+            waiting = self.proxy.prepare(self, branch)
+        except (Refused, SIPParseError) as error:
+            self._failed(branch, error.status)
+        except TransportError as error:
+            self._failed(branch, getattr(error, "status", 503))
+        else:
             if waiting is None:
                 self._send(branch)
             else:
-                self._await(branch, waiting)
+                waiting.addCallbacks(
+                    self._located, self._not_located, callbackArgs=(branch,), errbackArgs=(branch,)
+                )
+                waiting.addErrback(self._broken, branch)
 
-    def _await(self, branch: Branch, waiting: Deferred[list[Target]]) -> None:
-        def located(targets: list[Target]) -> None:
+    def _located(self, targets: list[Target], branch: Branch) -> None:
+        if not branch.cancelled:
             branch.targets = targets
-            if branch.cancelled or self.fork.done:
-                self._failed(branch, 487, "cancelled")
-            else:
-                self._send(branch)
+            self._send(branch)
 
-        def lost(failure: Failure) -> None:
-            status = getattr(failure.value, "status", None)
-            if not isinstance(status, int):
-                _log.failure("A destination could not be resolved", failure)
-                status = 500
-            self._failed(branch, status, failure.getErrorMessage())
+    def _not_located(self, failure: Failure, branch: Branch) -> None:
+        if branch.cancelled:
+            return
+        status = getattr(failure.value, "status", None)
+        if isinstance(status, int):
+            self._failed(branch, status)
+        else:
+            self._broken(failure, branch)
 
-        waiting.addCallbacks(located, lost)
+    def _broken(self, failure: Failure, branch: Branch) -> None:
+        _log.failure(
+            "The {method} of {call_id} could not be forwarded",
+            failure,
+            method=self.transaction.request.method,
+            call_id=self.transaction.request.call_id,
+        )
+        self._failed(branch, 500)
 
     def _send(self, branch: Branch) -> None:
-        """Send to the flow of the branch, or to its next target that can be sent to."""
-        proxy = self.proxy
+        """Send on the flow of the branch, or to its next target."""
         request = branch.request
         if request is None:
             return
         flow, branch.flow = branch.flow, None
-        while flow is None:
-            if not branch.targets:
-                self._failed(branch, 503, "unreachable")
+        if flow is None:
+            targets = branch.targets
+            if not targets:
+                self._failed(branch, 503)
                 return
-            try:
-                flow = proxy.transport.flow_to(branch.targets.pop(0))
-            except FlowError:
-                continue
-        if branch.targets:
-            request = request.copy()  # another target may need it
-        proxy.forward_on(self, branch, request, flow)
-
-    def sent(self, branch: Branch, client: ClientTransaction) -> None:
-        """The branch's request is on its way."""
+            flow = self.proxy.transport.flow_to(targets.pop(0))
+            if targets:
+                branch.one_of_many = True
+                request = request.copy()  # another one may need it
+        client = self.proxy.forward_on(self, branch, request, flow)
         branch.client = client
-        self._by_client[client.key] = branch
-        if self.transaction.invite:
-            self._restart_timer_c(branch)
-        if branch.cancelled:
-            client.cancel(self._cancel_headers)
+        if client.invite:
+            branch.start_timer_c()
+        client.start()
 
-    # Backwards (IClientUser).
+    # Backwards.
 
-    def response_received(self, transaction: ClientTransaction, response: Response) -> None:
+    def responded(self, branch: Branch, client: ClientTransaction, response: Response) -> None:
         """A response of a branch: RFC 3261 section 16.7."""
-        branch = self._by_client[transaction.key]
         status = response.status
+        if branch.one_of_many:
+            self.proxy.target_answered(client.flow, response)
         if status < 200:
-            if status > 100 and self.transaction.invite:
-                self._restart_timer_c(branch)
-        else:
-            self._stop_timer_c(branch)
-            if status == 503 and branch.targets and not branch.cancelled:
-                self.proxy.target_failed(transaction.flow)
-                branch.client = None
-                self._send(branch)
+            if status == 100:
                 return
+            if client.invite:
+                branch.start_timer_c()
+        else:
+            branch.stop_timer_c()
+            if not branch.cancelled:
+                if status == 503 and branch.targets:
+                    self._send(branch)
+                    return
+                if status == 430 and self._next_flow(branch):
+                    return
         response.remove_first_value("via")
         if not response.has("via"):
-            return  # it was for us alone
+            # It was for us alone (step 3); nobody can be told of it.
+            if status >= 200:
+                self._failed(branch, 502)
+            return
+        if response.has("p-asserted-identity") and not self.proxy.trusted(client.flow):
+            response.remove("p-asserted-identity")
         branch.response = response
         self._do(self.fork.receive(branch.number, status))
 
-    def client_failed(self, transaction: ClientTransaction, reason: str) -> None:
+    def lost(self, branch: Branch, client: ClientTransaction, silent: bool) -> None:
         """No answer, or no way: the next target (RFC 3263 section 4.3), else the branch has failed."""
-        branch = self._by_client.get(transaction.key)
-        if branch is None:
-            return
-        self._stop_timer_c(branch)
+        branch.stop_timer_c()
         branch.client = None
-        self.proxy.target_failed(transaction.flow)
-        if branch.targets and not branch.cancelled:
-            self._send(branch)
-        else:
-            self._failed(branch, 408 if reason == "timeout" else 503, reason)
+        if branch.cancelled:
+            self._failed(branch, 487 if self._gave_up else 408)
+            return
+        self.proxy.target_failed(client.flow)
+        # A phone that rang does not ring again; a request other than INVITE has no time for another try.
+        if client.status <= 100 and (client.invite or not silent):
+            if branch.targets:
+                self._send(branch)
+                return
+            if self._next_flow(branch):
+                return
+        self._failed(branch, 408 if silent else 503)
 
-    def _failed(self, branch: Branch, status: int, reason: str) -> None:
+    def _next_flow(self, branch: Branch) -> bool:
+        """Try another flow of the same device, if there is one (RFC 5626 section 7)."""
+        if not branch.others or self.fork.done:
+            return False
+        branch.destination, *others = branch.others
+        branch.others = tuple(others)
+        branch.client = None
+        branch.targets = []
+        self._try(branch)
+        return True
+
+    def _failed(self, branch: Branch, status: int) -> None:
         """The branch ends with a response of our own."""
-        self._stop_timer_c(branch)
-        if branch.destination.flow_only and status == 503:
-            status = 430
+        branch.stop_timer_c()
         branch.response = None
+        destination = branch.destination
+        if status == 503 and destination.flow_token is not None:
+            status = 430 if destination.flow_only else 480
+        if status == 430 and not branch.cancelled and self._next_flow(branch):
+            return
         self._do(self.fork.receive(branch.number, status))
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
         """The caller gave up (section 16.10)."""
-        reason = cancel.get("reason")
-        self._cancel_headers = (("Reason", reason),) if reason is not None else ()
+        self._gave_up = True
+        self._cancel_headers = tuple([("Reason", value) for value in cancel.get_all("reason")])
         self._do(self.fork.cancel())
+
+    def ended(self, transaction: ServerTransaction, reason: str) -> None:
+        """Nobody waits for the answer to a request other than INVITE any more."""
+        if reason:
+            self.fork.cancel()
+
+    def rang_out(self, branch: Branch) -> None:
+        """It rang too long (section 16.8): cancel, and the 487 will end the branch."""
+        client = branch.client
+        if client is not None and client.status < 100:
+            self._failed(branch, 408)
+        else:
+            self._cancel(branch)
 
     def _do(self, actions: Iterable[tuple[str, int | None]]) -> None:
         for action, number in actions:
-            if action == "start":
+            if number is None:
                 self._start_group()
-            elif action == "best":
-                self._answer(number)
-            elif number is not None:
-                branch = self.branches[number]
-                if action == "forward":
-                    self._forward(branch)
-                else:
-                    self._cancel(branch)
+            elif action == "forward":
+                self._forward(self.branches[number])
+            elif action == "cancel":
+                self._cancel(self.branches[number])
+            else:
+                self._answer(self.branches[number])
 
     def _forward(self, branch: Branch) -> None:
-        response = branch.response
+        response, branch.response = branch.response, None
         if response is None:
             return
+        first = not self.final
         if response.status >= 200:
-            self._ended(response.status)
+            self.final = self.final or response.status
+            # It may come again for 64*T1, but not be sent anywhere else.
+            branch.request = None
+            branch.targets = []
+            if not self.fork.pending:
+                self.transaction.on_cancel = None
         self.transaction.respond(response)
-        if response.status > 100:
+        if first:
             self.proxy.forwarded_response(self, response)
-        if response.status >= 200:
-            self._release(branch)
 
     def _cancel(self, branch: Branch) -> None:
         branch.cancelled = True
-        self._stop_timer_c(branch)
-        if branch.client is not None:
+        branch.stop_timer_c()
+        if branch.client is None:
+            self._failed(branch, 487)  # it was not sent yet
+        else:
             branch.client.cancel(self._cancel_headers)
 
-    def _answer(self, number: int | None) -> None:
+    def _answer(self, branch: Branch) -> None:
         """The best of the final responses goes back (section 16.7 steps 6 and 7)."""
         transaction = self.transaction
-        status = self.fork.finals[number] if number is not None else 500
-        response = self.branches[number].response if number is not None else None
+        request = transaction.request
+        status = self.fork.finals[branch.number]
+        response = branch.response
+        if status == 408 and not transaction.invite:
+            self.final = 408
+            transaction.abandon()  # RFC 4320 section 4.2
+            return
+        if status == 430 and request.to.tag is None:
+            # Which flow failed is nothing to the caller (RFC 5626 section 7).
+            response, status = None, 480
+        elif status == 503 and response is not None:
+            # It speaks of one server behind us, not of us (step 6).
+            response, status = None, 500
         if response is None:
-            if status == 408 and not transaction.invite:
-                self._ended(408)
-                transaction.abandon()  # RFC 4320 section 4.2
-                return
-            response = respond(transaction.request, status, to_tag=transaction.stateless_tag)
-        elif status in (401, 407):
-            self._gather_challenges(response, number)
-        elif status == 503:
-            # It speaks of one server behind us, not of us (section 16.7 step 6).
-            response = respond(transaction.request, 500, to_tag=transaction.stateless_tag)
-        self._ended(response.status)
+            response = respond(request, status, to_tag=transaction.stateless_tag)
+        elif status == 401 or status == 407:
+            self._gather_challenges(response, branch)
+        self.final = status
         transaction.respond(response)
         self.proxy.forwarded_response(self, response)
 
-    def _gather_challenges(self, response: Response, chosen: int | None) -> None:
+    def _gather_challenges(self, response: Response, chosen: Branch) -> None:
         """All branches' challenges go into the one response (section 16.7 step 7)."""
         for branch in self.branches:
-            if branch.number == chosen or branch.response is None or branch.response.status not in (401, 407):
+            other = branch.response
+            if branch is chosen or other is None or other.status not in (401, 407):
                 continue
             for name in ("www-authenticate", "proxy-authenticate"):
-                for value in branch.response.get_all(name):
+                for value in other.get_all(name):
                     response.add(name, value)
-
-    def _ended(self, status: int) -> None:
-        if not self.final:
-            self.final = status
-
-    def _release(self, branch: Branch) -> None:
-        """A 2xx may come again for 64*T1; what forwarding it needs stays, the rest goes."""
-        branch.request = None
-        branch.targets = []
-        if not self.fork.pending:
-            self.transaction.on_cancel = None
-
-    # Timer C.
-
-    def _restart_timer_c(self, branch: Branch) -> None:
-        self._stop_timer_c(branch)
-        branch.timer_c = self.proxy.layer.wheel.schedule(TIMER_C, self._timer_c, branch)
-
-    def _stop_timer_c(self, branch: Branch) -> None:
-        timer, branch.timer_c = branch.timer_c, None
-        if timer is not None:
-            timer.cancel()
-
-    def _timer_c(self, branch: Branch) -> None:
-        """It rang too long (section 16.8): cancel, and the 487 will end the branch."""
-        branch.timer_c = None
-        client = branch.client
-        if client is None:
-            return
-        if client.status >= 100:
-            self._cancel(branch)
-        else:
-            self._failed(branch, 408, "timeout")

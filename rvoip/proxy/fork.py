@@ -2,8 +2,8 @@
 
 Branches are numbers. `receive` and `cancel` return what the owner must do, in order, as pairs:
 ("forward", branch) send this branch's response upstream, ("cancel", branch) cancel the branch,
-("start", group) start the branches of the next group, ("best", branch) send this branch's final
-response upstream: everything else is over. ("best", None): no branch answered.
+("start", None) start the branches of the next group, ("best", branch) send this branch's final
+response upstream: everything is over.
 """
 
 from __future__ import annotations
@@ -95,17 +95,17 @@ class Fork:
 
     def _choose(self) -> Action:
         self._done = True
-        if not self._final:
-            return ("best", None)
-        return ("best", min(self._final, key=lambda branch: (_rank(self._final[branch]), branch)))
+        final = self._final
+        return ("best", min(final, key=lambda branch: (self._rank(final[branch]), branch)))
 
-
-def _rank(status: int) -> tuple[int, int]:
-    """Order of preference: 6xx, then the lowest class, within 4xx what helps the caller."""
-    if status >= 600:
-        return (0, status)
-    family = status // 100
-    if family == 4:
-        # A branch that never answered says less than one that did.
-        return (family, 0 if status in _TELLING else 2 if status == 408 else 1)
-    return (family, 1 if status == 503 else 0)
+    def _rank(self, status: int) -> tuple[int, int]:
+        """Order of preference: 6xx, then the lowest class, within 4xx what helps the caller."""
+        if status >= 600:
+            return (0, status)
+        family = status // 100
+        if family == 4:
+            if self._cancelled:
+                return (family, 0 if status == 487 else 1)
+            # A branch that never answered says less than one that did.
+            return (family, 0 if status in _TELLING else 2 if status == 408 else 1)
+        return (family, 1 if status == 503 else 0)

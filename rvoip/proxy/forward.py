@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from rvoip.protocols.sip.digest import parse_credentials
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.grammar import is_token
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.proxy.targets import Refused
 
-__all__ = ["DEFAULT_MAX_BREADTH", "breadth", "forwarded", "loop_mark", "looped", "next_hop"]
+__all__ = [
+    "DEFAULT_MAX_BREADTH",
+    "breadth",
+    "consume_credentials",
+    "drop_routes",
+    "forwarded",
+    "loop_mark",
+    "looped",
+    "next_hop",
+    "spent",
+    "undo_strict_route",
+    "unknown_extensions",
+]
 
 DEFAULT_MAX_BREADTH = 60
 """What a request without Max-Breadth may fan out to (RFC 5393 section 5.3.3.1)."""
+
+
+def spent(request: Request) -> bool:
+    """Whether Max-Forwards is 0: the request goes no further (section 16.3 step 3)."""
+    text = request.get("max-forwards")
+    return text is not None and not text.strip("0")
 
 
 def forwarded(request: Request, uri: SipURI | None, route: tuple[str, ...] = ()) -> Request:
@@ -30,7 +48,7 @@ def forwarded(request: Request, uri: SipURI | None, route: tuple[str, ...] = ())
         except SIPParseError:
             left = 71
         if not left:
-            raise Refused(483, stateless=request.method != "INVITE")
+            raise Refused(483, stateless=True)
         copy.set("max-forwards", str(left - 1))
     if uri is not None:
         copy.set_uri(uri.for_request_line())
@@ -73,15 +91,16 @@ def loop_mark(request: Request) -> str:
     return f"{hash(decided_by) & 0xFFFFFFFFFFFF:012x}"
 
 
-def looped(request: Request, sent_bys: frozenset[str], mark: str) -> bool:
-    """Whether the request was here before in just this form: a Via of ours with this mark."""
-    if request.names.count("via") == 1 and "," not in request.lines[request.names.index("via")]:
-        return False
-    for via in request.vias:
-        branch = via.branch
-        if branch is not None and via.sent_by in sent_bys and branch.endswith("." + mark):
-            return True
-    return False
+def looped(request: Request, mark: str) -> bool:
+    """Whether the request was here before in just this form: a Via with this mark.
+
+    Nobody else makes such a mark: hashes are keyed anew in each process.
+    """
+    marked = "." + mark
+    names, lines = request.names, request.lines
+    if names.count("via") == 1:
+        return marked in lines[names.index("via")]
+    return any(name == "via" and marked in line for name, line in zip(names, lines))
 
 
 def breadth(request: Request) -> int:
@@ -95,21 +114,51 @@ def breadth(request: Request) -> int:
         return DEFAULT_MAX_BREADTH
 
 
-def supported_extensions(request: Request) -> list[str]:
+def unknown_extensions(request: Request) -> list[str]:
     """The option tags of Proxy-Require that a proxy here does not know (section 16.3 step 5)."""
-    return [tag for tag in request.option_tags("proxy-require") if not is_token(tag) or tag not in _SUPPORTED]
+    return [tag for tag in request.option_tags("proxy-require") if tag not in _SUPPORTED]
 
 
-_SUPPORTED = frozenset(("path", "outbound", "gruu"))
+_SUPPORTED = frozenset(("path", "outbound"))
 
 
-def fix_strict_route(request: Request, is_self: bool) -> None:
+def undo_strict_route(request: Request) -> None:
     """Undo what a strict router did (section 16.4): the real Request-URI is the last Route."""
-    if not is_self or not request.has("route"):
+    if not request.has("route"):
         return
     values = request.values("route")
-    last = request.routes[-1]
+    last = request.routes[-1].uri_text
+    parse_uri(last)
     request.remove("route")
     for value in values[:-1]:
         request.add("route", value)
-    request.set_uri(parse_uri(last.uri_text))
+    request.set_uri(last)
+
+
+def drop_routes(request: Request, count: int) -> None:
+    """Remove the topmost `count` Route values."""
+    if count < 3:
+        for _ in range(count):
+            request.remove_first_value("route")
+        return
+    left = request.values("route")[count:]
+    request.remove("route")
+    for value in left:
+        request.add("route", value)
+
+
+def consume_credentials(request: Request, realm: str) -> None:
+    """Remove the Proxy-Authorization values for a realm of ours: whoever is next must not get to see them.
+
+    Those for other realms go on (section 22.3).
+    """
+    values = request.get_all("proxy-authorization")
+    others = []
+    for value in values:
+        found = parse_credentials(value)
+        if found is None or found.realm != realm:
+            others.append(value)
+    if len(others) < len(values):
+        request.remove("proxy-authorization")
+        for value in others:
+            request.add("proxy-authorization", value)

@@ -9,30 +9,36 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.interfaces import ITransactionUser
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.transactions import MAGIC, TransactionLayer
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import parse_number
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
-from rvoip.protocols.transport.errors import FlowError
+from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.context import Branch, ResponseContext
 from rvoip.proxy.events import Answered, HungUp
 from rvoip.proxy.forward import (
     breadth,
-    fix_strict_route,
+    consume_credentials,
+    drop_routes,
     forwarded,
     loop_mark,
     looped,
     next_hop,
-    supported_extensions,
+    spent,
+    undo_strict_route,
+    unknown_extensions,
 )
 from rvoip.proxy.record_route import RecordRoutes, goes_by_flow
-from rvoip.proxy.targets import Destination, Refused, Targets
+from rvoip.proxy.targets import Destination, Refused, Targets, one_flow_each
 
 __all__ = ["Proxy", "ProxySettings"]
 
@@ -41,7 +47,8 @@ class ProxySettings:
     """What the operator decides; see the `[proxy]` table of the configuration.
 
     `authenticate`: True asks every request for credentials, None only those for foreign domains, False
-    none, and refuses foreign domains with 403. `fork` is "parallel" or "sequential".
+    none, and refuses foreign domains with 403. `fork` is "parallel" or "sequential". A request of more than
+    `large` octets that would go over UDP goes over TCP where it can (RFC 3261 section 18.1.1).
     """
 
     __slots__ = ("authenticate", "fork", "large", "record_route")
@@ -91,7 +98,6 @@ class Proxy:
         self.trusted = trusted
         self.events = events
         self.forwarded = 0
-        self._sent_bys: frozenset[str] = frozenset()
 
     # Decisions, to be overridden.
 
@@ -114,7 +120,7 @@ class Proxy:
         exists = self.location.exists(aor)
         if isinstance(exists, Deferred):
             return self._nobody(exists)
-        raise Refused(480 if exists else 404)
+        raise _nobody_there(exists)
 
     async def _route_later(self, aor: str, found: Deferred[list[Destination]]) -> Targets:
         destinations = await found
@@ -124,13 +130,15 @@ class Proxy:
         return await self._nobody(exists if isinstance(exists, Deferred) else succeed(exists))
 
     async def _nobody(self, exists: Deferred[bool]) -> Targets:
-        raise Refused(480 if await exists else 404)
+        raise _nobody_there(await exists)
 
     def targets_of(self, destinations: list[Destination]) -> Targets:
         """The destinations of one user in the order that the configuration asks for."""
-        if len(destinations) == 1 or self.settings.fork == "parallel":
-            return Targets.parallel(destinations)
-        return Targets.sequential(destinations)
+        if len(destinations) > 1:
+            destinations = one_flow_each(destinations)
+            if self.settings.fork == "sequential":
+                return Targets.sequential(destinations)
+        return Targets.parallel(destinations)
 
     def authorize(self, request: Request, user: str | None, own: bool) -> None:
         """Raise `Refused` when the request may not pass.
@@ -142,7 +150,7 @@ class Proxy:
         if user is None or not isinstance(sender, SipURI) or not self.domains.serves(sender):
             return
         if self.domains.aor(sender) != user:
-            raise Refused(403, "From does not belong to these credentials")
+            raise Refused(403, "From does not belong to these credentials", stateless=True)
 
     # Requests (ITransactionUser).
 
@@ -158,16 +166,18 @@ class Proxy:
 
     def _forward(self, transaction: ServerTransaction) -> Awaitable[object] | None:
         request = transaction.request
-        extensions = supported_extensions(request) if request.has("proxy-require") else None
-        if extensions:
-            raise Refused(420, headers=(("Unsupported", ", ".join(extensions)),), stateless=True)
+        if spent(request):
+            raise Refused(483, stateless=True)
+        unknown = unknown_extensions(request) if request.has("proxy-require") else None
+        if unknown:
+            raise Refused(420, headers=(("Unsupported", ", ".join(unknown)),), stateless=True)
         flow_token = self._take_own_routes(request)
-        uri = request.uri
         if flow_token is not None:
             # In a dialog that was set up through here: the route set says where to.
-            targets = Targets.parallel([self._in_dialog(request, transaction.flow, flow_token)])
-            self._launch(transaction, targets)
+            destination = self._in_dialog(request, transaction.flow, flow_token)
+            self._launch(transaction, Targets.parallel([destination]))
             return None
+        uri = request.uri
         if not isinstance(uri, SipURI):
             raise Refused(416, stateless=True)
         own = self.domains.serves(uri)
@@ -182,52 +192,49 @@ class Proxy:
                 return self._forward_later(transaction, user, own)
             if user is None:
                 return None
-            self.authorize(request, user, own)
+            self._vouch(request, user, own)
         else:
             self.authorize(request, None, own)
-        return self._route_and_launch(transaction)
-
-    async def _forward_later(
-        self, transaction: ServerTransaction, waiting: Deferred[str | None], own: bool
-    ) -> None:
-        try:
-            user = await waiting
-            if user is None:
-                return
-            self.authorize(transaction.request, user, own)
-            later = self._route_and_launch(transaction)
-            if later is not None:
-                await later
-        except Refused as refused:
-            self._refuse(transaction, refused)
-        except SIPParseError as error:
-            self._refuse(transaction, Refused(error.status, error.reason))
-
-    def _route_and_launch(self, transaction: ServerTransaction) -> Awaitable[object] | None:
-        request = transaction.request
-        if request.has("route"):
-            uri = request.uri
-            targets: Targets | Awaitable[Targets] = (
-                Targets.parallel([Destination(uri)]) if isinstance(uri, SipURI) else Targets(())
-            )
-        else:
-            targets = self.route(request)
+        targets = self._route(request)
         if isinstance(targets, Targets):
             self._launch(transaction, targets)
             return None
         return self._launch_later(transaction, targets)
 
+    def _vouch(self, request: Request, user: str, own: bool) -> None:
+        self.authorize(request, user, own)
+        consume_credentials(request, user.rpartition("@")[2])
+
+    async def _forward_later(
+        self, transaction: ServerTransaction, waiting: Deferred[str | None], own: bool
+    ) -> None:
+        transaction.on_cancel = _cancelled_early
+        try:
+            user = await waiting
+            if user is None or transaction.answered:
+                return
+            self._vouch(transaction.request, user, own)
+            targets = self._route(transaction.request)
+            if not isinstance(targets, Targets):
+                targets = await targets
+            if not transaction.answered:
+                self._launch(transaction, targets)
+        except Refused as refused:
+            self._refuse(transaction, refused)
+        except SIPParseError as error:
+            self._refuse(transaction, Refused(error.status, error.reason))
+
+    def _route(self, request: Request) -> Targets | Awaitable[Targets]:
+        if not request.has("route"):
+            return self.route(request)
+        uri = request.uri
+        return Targets.parallel([Destination(uri)]) if isinstance(uri, SipURI) else Targets(())
+
     async def _launch_later(self, transaction: ServerTransaction, waiting: Awaitable[Targets]) -> None:
-        gave_up: list[bool] = []
-
-        def cancelled(transaction: ServerTransaction, cancel: Request) -> None:
-            gave_up.append(True)
-            transaction.respond_status(487)
-
-        transaction.on_cancel = cancelled
+        transaction.on_cancel = _cancelled_early
         try:
             targets = await waiting
-            if not gave_up:
+            if not transaction.answered:
                 self._launch(transaction, targets)
         except Refused as refused:
             self._refuse(transaction, refused)
@@ -237,16 +244,16 @@ class Proxy:
     def _launch(self, transaction: ServerTransaction, targets: Targets) -> None:
         request = transaction.request
         if not targets:
-            raise Refused(404)
+            raise Refused(404, stateless=True)
         mark = loop_mark(request)
-        if looped(request, self.sent_bys, mark):
+        if looped(request, mark):
             raise Refused(482, stateless=True)
         wide = breadth(request)
-        if wide < max(len(group) for group in targets.groups):
+        if wide < max([len(group) for group in targets.groups]):
             raise Refused(440, stateless=True)
         record = self.settings.record_route and request.method in _DIALOG_MAKING
-        context = ResponseContext(self, transaction, targets, mark, wide, record)
-        context.start()
+        pinned = record and self._only_by_flow(request, transaction.flow)
+        ResponseContext(self, transaction, targets, mark, wide, record, pinned).start()
 
     def _refuse(self, transaction: ServerTransaction, refused: Refused) -> None:
         response = respond(
@@ -263,59 +270,59 @@ class Proxy:
 
     # Routes.
 
-    @property
-    def sent_bys(self) -> frozenset[str]:
-        """The sent-by values of our own Vias."""
-        if not self._sent_bys:
-            self._sent_bys = frozenset(one.sent_by for one in self.transport.listeners)
-        return self._sent_bys
-
     def _take_own_routes(self, request: Request) -> str | None:
         """Remove the Route values that name us (section 16.4).
 
-        None when the request is not in a dialog of ours; else the tokens of the flows that our
-        Record-Route values named, one a line ("" for none).
+        None when the request is not in a dialog of ours; else the token of the flow that the receiver is
+        reached by, "" for none. It stands in the last of our values: each end is named in its own, and the
+        sender's comes first.
         """
         if not request.has("route"):
             return None
-        uri = request.uri
         call_id = request.call_id
-        if isinstance(uri, SipURI) and self.record_routes.recognise(uri, call_id) is not None:
-            fix_strict_route(request, True)
-        proven = False
-        tokens: list[str] = []
-        while request.has("route"):
-            route = request.routes[0].uri
-            if not isinstance(route, SipURI) or not self.domains.is_self(route):
-                break
-            token = self.record_routes.recognise(route, call_id)
+        token: str | None = None
+        uri = request.uri
+        if isinstance(uri, SipURI) and uri.has_param("d") and self.domains.is_self(uri):
+            token = self.record_routes.recognise(uri, call_id)
             if token is not None:
-                proven = True
-                if token:
-                    tokens.append(token)
-            request.remove_first_value("route")
-        if not proven or request.to.tag is None:
-            return None
-        return "\n".join(tokens)
+                undo_strict_route(request)
+        own = 0
+        for route in request.routes:
+            uri = route.uri
+            if not isinstance(uri, SipURI) or not self._is_own(uri):
+                break
+            own += 1
+            found = self.record_routes.recognise(uri, call_id)
+            if found is not None:
+                token = found
+        if own:
+            drop_routes(request, own)
+        return None if request.to.tag is None else token
 
-    def _in_dialog(self, request: Request, came: Flow, tokens: str) -> Destination:
+    def _is_own(self, uri: SipURI) -> bool:
+        """Whether a Route value names this proxy: by address, or by a domain that it serves."""
+        return self.domains.is_self(uri) or (uri.user is None and self.domains.serves(uri))
+
+    def _in_dialog(self, request: Request, came: Flow, token: str) -> Destination:
         uri = request.uri
         if not isinstance(uri, SipURI):
-            raise Refused(416)
-        token = next((one for one in tokens.split("\n") if one and one != came.token), None)
-        if request.has("route"):
-            token = None  # another proxy comes first
+            raise Refused(416, stateless=True)
+        if not token or token == came.token or request.has("route"):
+            return Destination(uri)
         return Destination(uri, flow_token=token)
 
     # The branch's request.
 
-    def prepare(self, context: ResponseContext, branch: Branch, share: int) -> Deferred[list[Target]] | None:
-        """Make the branch's request and find its targets; a Deferred of them when that takes time."""
+    def prepare(self, context: ResponseContext, branch: Branch) -> Deferred[list[Target]] | None:
+        """Make the branch's request and find its targets; a Deferred of them when that takes time.
+
+        Raises `Refused`, `SIPParseError` or a `TransportError` when it can go nowhere.
+        """
         destination = branch.destination
+        came = context.transaction.flow
         request = forwarded(context.transaction.request, destination.uri, destination.route)
-        if len(context.branches) > 1 or request.has("max-breadth"):
-            request.set("max-breadth", str(share))
-        if request.has("p-asserted-identity") and not self.trusted(context.transaction.flow):
+        request.set("max-breadth", str(context.share))
+        if request.has("p-asserted-identity") and not self.trusted(came):
             request.remove("p-asserted-identity")
         hop = next_hop(request)
         branch.request = request
@@ -340,40 +347,65 @@ class Proxy:
 
         UDP stays as the second choice: many phones listen on nothing else.
         """
-        if targets and targets[0].transport == "UDP" and len(request.body) > 500:
-            size = len(request.to_bytes()) + 200
+        if targets and targets[0].transport == "UDP":
+            # 200 for our own Via and Record-Route.
+            lines = request.lines
+            size = len(request.body) + sum(map(len, lines)) + 2 * len(lines) + 200
             if size > self.settings.large and self._has_tcp():
-                return [one._replace(transport="TCP") for one in targets[:1]] + targets
+                return [targets[0]._replace(transport="TCP"), *targets]
         return targets
 
     def _has_tcp(self) -> bool:
         return any(one.transport == "TCP" for one in self.transport.listeners)
 
-    def forward_on(self, context: ResponseContext, branch: Branch, request: Request, flow: Flow) -> None:
-        """Send the branch's request on a flow, with Record-Route and Via."""
-        came = context.transaction.flow
+    def forward_on(
+        self, context: ResponseContext, branch: Branch, request: Request, flow: Flow
+    ) -> ClientTransaction:
+        """The client transaction, not started yet, for the branch's request, with Record-Route and Via."""
         if context.record_route:
             secure = request.uri_text[:5].lower() == "sips:"
-            pinned = not came.reliable and self._behind_nat(request, came)
-            for value in reversed(self.record_routes.values(request.call_id, came, flow, secure, pinned)):
+            goes_pinned = branch.destination.flow_token == flow.token
+            for value in reversed(
+                self.record_routes.values(
+                    request.call_id, context.transaction.flow, flow, secure, context.pinned, goes_pinned
+                )
+            ):
                 request.insert("record-route", value)
-        branch_id = f"{MAGIC}{self.layer.token()}.{context.mark}"
         self.forwarded += 1
-        client = self.layer.prepare(request, flow, context, branch_id)
-        context.sent(branch, client)
-        client.start()
+        return self.layer.prepare(request, flow, branch, f"{MAGIC}{self.layer.token()}.{context.mark}")
 
-    def _behind_nat(self, request: Request, came: Flow) -> bool:
-        """Whether only the flow that it used reaches the sender of a request."""
-        contacts = request.contacts
-        if not contacts:
+    def _only_by_flow(self, request: Request, came: Flow) -> bool:
+        """Whether the sender of a request is reached only by the flow that it used.
+
+        Of a request that came through another proxy nobody can tell: that one would have to.
+        """
+        index = request.names.index("via")
+        if "via" in request.names[index + 1 :] or "," in request.lines[index]:
             return False
-        uri = contacts[0].uri
+        try:
+            contacts = request.contacts
+            uri = contacts[0].uri if contacts else None
+        except SIPParseError:
+            return False  # nobody reaches it
         return isinstance(uri, SipURI) and goes_by_flow(uri, came)
 
     def target_failed(self, flow: Flow) -> None:
         """Prefer other addresses for a while (RFC 3263 section 4.3)."""
         self.locator.failed(Target(flow.transport, flow.remote[0], flow.remote[1]))
+
+    def target_answered(self, flow: Flow, response: Response) -> None:
+        """One of several targets is alive, or says 503: then it is left alone for as long as it asks."""
+        target = Target(flow.transport, flow.remote[0], flow.remote[1])
+        if response.status != 503:
+            self.locator.succeeded(target)
+            return
+        text = (response.get("retry-after") or "").partition(";")[0].partition("(")[0].strip(" \t")
+        try:
+            seconds = float(parse_number(text, 2**31, "Retry-After"))
+        except SIPParseError:
+            self.locator.failed(target)
+        else:
+            self.locator.failed(target, seconds)
 
     # ACK and stray responses (ITransactionUser).
 
@@ -385,6 +417,8 @@ class Proxy:
                 return  # not of a dialog that was set up through here
             destination = self._in_dialog(request, flow, token)
             ack = forwarded(request, None)
+            if ack.has("p-asserted-identity") and not self.trusted(flow):
+                ack.remove("p-asserted-identity")
             hop = next_hop(ack)
             out = None
             if destination.flow_token is not None:
@@ -392,19 +426,16 @@ class Proxy:
             if out is None:
                 targets = self.locator.locate_now(hop)
                 if targets is None:
-                    Deferred.fromCoroutine(self._ack_later(ack, hop))
+                    Deferred.fromCoroutine(self._ack_later(ack, hop)).addErrback(_ack_lost)
                     return
                 out = self.transport.flow_to(targets[0])
             self.layer.send(ack, out)
-        except (Refused, SIPParseError, FlowError):
+        except (Refused, SIPParseError, TransportError):
             return  # nothing may answer an ACK
 
     async def _ack_later(self, ack: Request, hop: SipURI) -> None:
-        try:
-            targets = await self.locator.locate(hop)
-            self.layer.send(ack, self.transport.flow_to(targets[0]))
-        except Exception:
-            return  # as above: the caller will send it again
+        targets = await self.locator.locate(hop)
+        self.layer.send(ack, self.transport.flow_to(targets[0]))
 
     def response_unmatched(self, response: Response, flow: Flow) -> None:
         """Drop it: a proxy forwards responses of its own transactions only (RFC 6026 section 8.9)."""
@@ -412,7 +443,7 @@ class Proxy:
     # For the operator.
 
     def forwarded_response(self, context: ResponseContext, response: Response) -> None:
-        """A response went back; tell who listens of calls that begin and end."""
+        """A provisional or the final response went back; tell who listens of calls that begin and end."""
         events = self.events
         if events is None or response.status < 200:
             return
@@ -433,4 +464,19 @@ class Proxy:
             events.publish(HungUp(request.call_id, request.from_.uri_text, response.status))
 
 
-_DIALOG_MAKING = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
+def _nobody_there(exists: bool) -> Refused:
+    return Refused(480 if exists else 404, stateless=True)
+
+
+def _cancelled_early(transaction: ServerTransaction, cancel: Request) -> None:
+    """The caller gave up before it was known where to send the request."""
+    transaction.respond_status(487)
+
+
+def _ack_lost(failure: Failure) -> None:
+    """The caller sends the ACK again with the next 200; what went wrong is no news when it is the network."""
+    failure.trap(TransportError)
+
+
+_DIALOG_MAKING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"))
+"""Requests that make a dialog (NOTIFY: RFC 6665 section 4.3); the proxy stays in the way of what follows."""

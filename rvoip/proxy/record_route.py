@@ -36,28 +36,41 @@ def goes_by_flow(contact: SipURI, flow: Flow) -> bool:
 
 
 class RecordRoutes:
-    """Makes and recognises our Record-Route values; `secret` (bytes, up to 32) survives restarts."""
+    """Makes and recognises our Record-Route values; `secret` is 16 to 32 octets that nobody else knows."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret[:32]
+        if not 16 <= len(secret) <= 32:
+            raise ValueError(f"the secret must be 16 to 32 octets, not {len(secret)}")
+        self._secret = secret
+
+    def use(self, secret: bytes) -> None:
+        """Sign with another secret from now on."""
+        self._secret = secret
 
     def _digest(self, call_id: str, token: str = "") -> str:
         text = f"{token}\n{call_id}" if token else call_id
         return blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
 
-    def values(self, call_id: str, came: Flow, goes: Flow, secure: bool, pinned: bool) -> list[str]:
+    def values(
+        self, call_id: str, came: Flow, goes: Flow, secure: bool, came_pinned: bool, goes_pinned: bool
+    ) -> list[str]:
         """The values for a request that came on one flow and goes out on another, topmost first.
 
         One when both ends can be reached from the same listener; else two, each with the transport
         and address of its side (RFC 5658 section 5), so that each end talks to what it can reach.
-        `secure`: the Request-URI is a sips: one. `pinned`: the sender is reached only through the
-        flow that its request came on.
+        `secure`: the Request-URI is a sips: one. `came_pinned`: the sender is reached only through the
+        flow that its request came on; `goes_pinned`: the receiver only through the one that it goes out on.
         """
-        if not came.reliable and not goes.reliable and came.sent_by == goes.sent_by and not pinned:
-            return [f"<sip:{goes.sent_by};lr;d={self._digest(call_id)}>"]
+        if (
+            not came_pinned
+            and not goes_pinned
+            and came.sent_by == goes.sent_by
+            and came.transport == goes.transport
+        ):
+            return [self._value(call_id, goes, secure, False)]
         return [
-            self._value(call_id, goes, secure, goes.reliable),
-            self._value(call_id, came, secure, came.reliable or pinned),
+            self._value(call_id, goes, secure, goes_pinned),
+            self._value(call_id, came, secure, came_pinned),
         ]
 
     def _value(self, call_id: str, flow: Flow, secure: bool, pinned: bool) -> str:

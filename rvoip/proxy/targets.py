@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rvoip.protocols.sip.uri import SipURI
 
-__all__ = ["Destination", "Refused", "Targets"]
+__all__ = ["Destination", "Refused", "Targets", "one_flow_each"]
 
 
 class Destination:
@@ -15,10 +15,11 @@ class Destination:
     `uri` becomes the Request-URI; `route` is put on top of the Route set (the Path of a binding, RFC
     3327); `flow_token` names the flow that the contact registered on, to be used in place of a
     resolution of `uri`; `flow_only` says that nothing but that flow reaches it (RFC 5626 section 5.3);
-    `q` is its preference in thousandths.
+    `q` is its preference in thousandths. `instance` names the device that this is one flow of, and
+    `others` are the flows to try when this one fails.
     """
 
-    __slots__ = ("flow_only", "flow_token", "q", "route", "uri")
+    __slots__ = ("flow_only", "flow_token", "instance", "others", "q", "route", "uri")
 
     def __init__(
         self,
@@ -27,12 +28,16 @@ class Destination:
         flow_token: str | None = None,
         q: int = 1000,
         flow_only: bool = False,
+        instance: str = "",
+        others: tuple[Destination, ...] = (),
     ) -> None:
         self.uri = uri
         self.route = route
         self.flow_token = flow_token
         self.flow_only = flow_only
         self.q = q
+        self.instance = instance
+        self.others = others
 
     def __repr__(self) -> str:
         return f"<Destination {self.uri}>"
@@ -66,10 +71,43 @@ class Targets:
         return sum(len(group) for group in self.groups)
 
 
+def one_flow_each(destinations: list[Destination]) -> list[Destination]:
+    """The destinations, with only the best flow of each device: its others are to be tried after it.
+
+    A device must not ring twice (RFC 5626 section 7). Those of equal q keep their order.
+    """
+    by_instance: dict[str, list[Destination]] = {}
+    for one in destinations:
+        if one.instance:
+            by_instance.setdefault(one.instance, []).append(one)
+    if all(len(flows) == 1 for flows in by_instance.values()):
+        return destinations
+    kept: list[Destination] = []
+    for one in destinations:
+        if not one.instance:
+            kept.append(one)
+            continue
+        flows = by_instance.pop(one.instance, None)
+        if flows is not None:
+            first, *rest = sorted(flows, key=lambda flow: -flow.q)
+            kept.append(
+                Destination(
+                    first.uri,
+                    first.route,
+                    first.flow_token,
+                    first.q,
+                    first.flow_only,
+                    first.instance,
+                    (*first.others, *rest),
+                )
+            )
+    return kept
+
+
 class Refused(Exception):
     """A routing decision not to forward: what to answer instead.
 
-    `stateless` refusals leave no transaction behind.
+    `stateless` refusals leave no transaction behind: the request is looked at again when it comes again.
     """
 
     def __init__(
