@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -13,15 +12,12 @@ from unittest import mock
 
 from cryptography import x509
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 import rvoip
 from rvoip.cli import demo
 from rvoip.test.cli.running import Ran, run
+from rvoip.test.processes import Python
 from rvoip.testing.phone import Phone
 from rvoip.users.passwords import ha1_set
 from rvoip.users.store import UserStore
@@ -150,64 +146,32 @@ class PrepareTests(TestCase):
         self.assertIn(str(self.folder), ran.err)
 
 
-class Server(ProcessProtocol):
-    """A process whose output is kept, for a test to wait for."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.ended: Deferred[int | None] = Deferred()
-        self._waiting: list[tuple[str, Deferred[None]]] = []
-
-    def outReceived(self, data: bytes) -> None:
-        self.text += data.decode()
-        for entry in list(self._waiting):
-            if entry[0] in self.text:
-                self._waiting.remove(entry)
-                entry[1].callback(None)
-
-    errReceived = outReceived
-
-    def processEnded(self, reason: Failure) -> None:
-        ended = reason.value
-        assert isinstance(ended, ProcessDone | ProcessTerminated)
-        for what, waiting in self._waiting:
-            waiting.errback(AssertionError(f"it ended before it said {what!r}:\n{self.text}"))
-        self._waiting.clear()
-        self.ended.callback(ended.exitCode)
-
-    def said(self, what: str) -> Deferred[None]:
-        """Fires once this is in the output."""
-        waiting: Deferred[None] = Deferred()
-        if what in self.text:
-            waiting.callback(None)
-        else:
-            self._waiting.append((what, waiting))
-        return waiting.addTimeout(20, reactor)
-
-
 class ServerTests(TestCase):
     """The whole of it: a process, two phones, and the command that asks it."""
 
     host = "127.21.5.2"
     timeout = 60
 
-    async def test_two_phones(self) -> None:
-        folder = Path(self.mktemp()).absolute()
-        listen = f'["udp:{self.host}:5060", "tcp:{self.host}:5060", "tls:{self.host}:5061"]'
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
         self.environment = {
-            **os.environ,
-            "RVOIP_SIP__LISTEN": listen,
+            "RVOIP_SIP__LISTEN": f'["udp:{self.host}:5060", "tcp:{self.host}:5060", "tls:{self.host}:5061"]',
             "RVOIP_HTTP__LISTEN": f"{self.host}:8080",
             "PYTHONPATH": str(ROOT),
         }
-        server = Server()
-        process = reactor.spawnProcess(
-            server,
-            sys.executable,
-            [sys.executable, "-m", "rvoip.cli.main", "demo", "--directory", str(folder)],
-            env=self.environment,
-            path=str(ROOT),
-        )
+
+    def rvoip(self, *arguments: str) -> Python:
+        """`rvoip ARGUMENTS` as a process."""
+        return Python(reactor, ["-m", "rvoip.cli.main", *arguments], ROOT, self.environment)
+
+    async def asked(self, *arguments: str) -> str:
+        """What `rvoip ARGUMENTS --config FILE` says of the server that runs."""
+        asking = self.rvoip(*arguments, "--config", str(self.folder / "rvoip.toml"))
+        self.assertEqual(await asking.ended, 0, asking.text)
+        return asking.text
+
+    async def test_two_phones(self) -> None:
+        server = self.rvoip("demo", "--directory", str(self.folder))
         try:
             await server.said(f"rvoip-proxy listens on tls:{self.host}:5061")
             passwords = dict(
@@ -217,17 +181,36 @@ class ServerTests(TestCase):
             bob = self.phone("bob", "TCP", passwords["bob"])
             for phone in (alice, bob):
                 self.assertEqual((await phone.register()).status, 200)
+            await server.said("registration created: bob@localhost at ")
             call = alice.call("sip:bob@localhost")
             await call.established()
             await call.bye()
             await server.said("call hung up by")
             self.assertEqual(alice.problems + bob.problems, [])
-            self.assertIn("registration created: alice@localhost at ", server.text)
+            await self.ask(call.call_id, alice.contact)
         finally:
-            process.signalProcess("TERM")
-            status = await server.ended
-        self.assertEqual(status, None, server.text)
-        self.assertEqual(process.status & 0x7F, signal.SIGTERM)
+            status = await server.stop()
+        self.assertIsNone(status, server.text)  # a signal, after the drain
+
+    async def ask(self, call_id: str, contact: str) -> None:
+        listed = await self.asked("binding", "list")
+        aors = [line.split()[0] for line in listed.splitlines()[1:]]
+        self.assertEqual(aors, ["alice@localhost", "bob@localhost"])
+        self.assertIn(f"  {contact}  ", listed)
+        ladder = await self.asked("ladder", "--last", "--width", "120")
+        self.assertTrue(ladder.startswith(f"{call_id}\n"))
+        for words in ("INVITE", "200 OK", "ACK", "BYE"):
+            self.assertIn(words, ladder)
+        self.assertIn(call_id, await self.asked("ladder"))
+        status = await self.asked("status")
+        self.assertIn("health        ready\n", status)
+        self.assertIn("bindings      2 of 2 addresses-of-record\n", status)
+        self.assertIn(f"tls:{self.host}:5061", status)
+        removed = await self.asked("binding", "remove", "alice@localhost", contact)
+        self.assertEqual(removed, f"removed {contact} of alice@localhost\n")
+        self.assertNotIn("alice@", await self.asked("binding", "list"))
+        await self.asked("user", "remove", "bob@localhost")
+        self.assertNotIn("bob@", await self.asked("user", "list"))
 
     def phone(self, user: str, transport: str, password: str) -> Phone:
         phone = Phone(
