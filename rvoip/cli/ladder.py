@@ -26,7 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "call_id", metavar="CALL_ID", nargs="?", help="the call, or how its Call-ID begins; none lists calls"
+        "call_id",
+        metavar="CALL_ID",
+        nargs="?",
+        help="the call, or how its Call-ID begins; none lists the latest",
     )
     which.add_argument("--last", action="store_true", help="the latest call")
     parser.add_argument("--full", action="store_true", help="print the messages as well")
@@ -53,7 +56,11 @@ def _run(args: argparse.Namespace) -> int:
     api = connect(args)
     if args.call_id is None and not args.last:
         return _list(args, api)
-    found = api.get(f"/v1/ladders/{segment(_call_id(args, api))}")
+    return _draw(args, api, _call_id(args, api))
+
+
+def _draw(args: argparse.Namespace, api: API, call_id: str) -> int:
+    found = api.get(f"/v1/ladders/{segment(call_id)}")
     if args.json:
         write_json(found)
         return 0
@@ -69,6 +76,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace, api: API) -> int:
+    """The latest calls, and the ladder of the very latest."""
     calls = api.get("/v1/ladders", limit=args.limit)["calls"][: args.limit]
     if args.json:
         write_json(calls)
@@ -87,7 +95,10 @@ def _list(args: argparse.Namespace, api: API) -> int:
             for call in calls
         ],
     )
-    return 0
+    if not calls:
+        return 0
+    write_line("")
+    return _draw(args, api, calls[0]["call_id"])
 
 
 def _call_id(args: argparse.Namespace, api: API) -> str:
@@ -111,5 +122,5 @@ def _write_message(message: dict[str, Any]) -> None:
     write_line("")
     write_line(f"--- {local_time(message['at'])}  {message['transport']} {arrow}")
     # Of a message the line ends alone stay what they are.
-    for line in message["text"].replace("\r\n", "\n").split("\n"):
+    for line in message["text"].rstrip("\r\n").replace("\r\n", "\n").split("\n"):
         sys.stdout.write(f"{printable(line)}\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import TestCase
 
@@ -71,12 +73,14 @@ class LadderTests(TestCase):
         self.addCleanup(serving.__exit__, None, None, None)
 
     def ladder(self, *arguments: str) -> Ran:
-        return run("ladder", *arguments, "--url", self.server.url)
+        with mock.patch.dict(os.environ, {"COLUMNS": "100"}):
+            return run("ladder", *arguments, "--url", self.server.url)
 
     def test_list(self) -> None:
         status, out, err = self.ladder()
         self.assertEqual((status, err), (0, ""))
-        header, first, *rest = out.splitlines()
+        listed, _, drawn = out.partition("\n\n")
+        header, first, *rest = listed.splitlines()
         self.assertEqual(header.split(), ["CALL-ID", "FROM", "TO", "STATUS", "MESSAGES", "STARTED"])
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(2000))
         self.assertEqual(
@@ -84,6 +88,7 @@ class LadderTests(TestCase):
             ["abc1@x", "sip:alice@example.test", "sip:bob@example.test", "200", "3", *started.split()],
         )
         self.assertEqual(len(rest), 2)
+        self.assertEqual(drawn, f"abc1@x\n\n{draw(MESSAGES, 100)}")
         self.assertEqual(
             [each["call_id"] for each in self.ladder("--json").json], ["abc1@x", "abc2@x", "def/1"]
         )
@@ -99,6 +104,11 @@ class LadderTests(TestCase):
         self.assertTrue(self.ladder("--last").out.startswith("abc1@x\n"))
         self.server.answers["GET /v1/ladders?limit=1000"] = (200, {"calls": []})
         self.assertEqual(self.ladder("--last"), (1, "", "the server has seen no call yet\n"))
+
+    def test_no_calls_are_an_empty_list(self) -> None:
+        self.server.answers["GET /v1/ladders?limit=20"] = (200, {"calls": []})
+        self.assertEqual(self.ladder(), (0, "CALL-ID  FROM  TO  STATUS  MESSAGES  STARTED\n", ""))
+        self.assertEqual(self.ladder("--json").json, [])
 
     def test_a_call_id_may_be_cut_short(self) -> None:
         self.assertTrue(self.ladder("de").out.startswith("def/1\n"))
