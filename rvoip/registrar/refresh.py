@@ -37,10 +37,11 @@ def refreshed(
         return None
     if "expires" not in names:
         return None
-    text = lines[names.index("expires")][9:]
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
+    name, _, text = lines[names.index("expires")].partition(": ")
+    if len(name) != 7 or not (text.isascii() and text.isdigit() and len(text) < 8):
         return None
-    if "user-agent" in names and lines[names.index("user-agent")][12:] != old.user_agent:
+    agent = lines[names.index("user-agent")] if "user-agent" in names else "User-Agent: "
+    if agent != f"User-Agent: {old.user_agent}":
         return None
     granted = int(text)
     if not settings.min_expires <= granted <= settings.max_expires or not granted:

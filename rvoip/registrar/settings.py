@@ -1,0 +1,27 @@
+"""How a registrar behaves, as its configuration says."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["RegistrarSettings"]
+
+
+@attrs.frozen
+class RegistrarSettings:
+    """How a registrar behaves; all times are seconds."""
+
+    # For a contact without an interval.
+    default_expires: int = 3600
+    # A shorter interval is answered 423, unless it is an hour or more (RFC 3261 section 10.3 step 7).
+    min_expires: int = 60
+    # A longer interval is cut to this.
+    max_expires: int = 86400
+    # Contacts of one AOR.
+    max_contacts: int = 10
+    # URIs of the Service-Route in a 200, topmost first (RFC 3608).
+    service_route: tuple[str, ...] = ()
+    # What a phone is told to keep its flows alive in, 0 for nothing (RFC 5626 section 4.4).
+    flow_timer: int = 0
+    # Whether a Path that the phone does not support is an error (RFC 3327 section 5.3 recommends it).
+    strict_path: bool = True

@@ -1,0 +1,1 @@
+"""Stores of bindings: in memory, and durable in SQLite."""
