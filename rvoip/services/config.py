@@ -54,6 +54,8 @@ class SIP(Table):
     """T1 in seconds, from which all SIP timers follow (RFC 3261 section 17.1.1.1)."""
     force_rport: bool = False
     """Answer to the source port even where a request has no `rport`: for clients behind NAT."""
+    gather: Annotated[float, Meta(ge=0, le=0.1)] = 0.005
+    """Seconds that dense UDP traffic may wait to be handled together, which costs less; 0: never."""
     dns: list[str] = field(default_factory=list)
     """DNS servers, `host` or `host:port`; empty: those of the system."""
     limits: SIPLimits = field(default_factory=SIPLimits)

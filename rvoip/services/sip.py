@@ -50,6 +50,7 @@ class SIPService(Service):
                 max_connections_per_host=limits.connections_per_address,
                 idle_timeout=limits.idle,
                 partial_timeout=limits.partial,
+                udp_gather=config.sip.gather,
             ),
             guard=self.guard,
             force_rport=config.sip.force_rport,

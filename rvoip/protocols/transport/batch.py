@@ -23,12 +23,12 @@ from rvoip.protocols.transport.bounded import Recent
 from rvoip.protocols.transport.mmsg import BATCH, LARGEST, ReceiveBatch, SendBatch, available
 from rvoip.protocols.transport.sockets import StockPort, pack_address, unpack_address
 
-__all__ = ["BatchPort", "BatchUDP"]
+__all__ = ["GATHER", "BatchPort", "BatchUDP"]
 
 SOURCES: Final = 4096
 """Addresses whose decoded form a port remembers."""
 
-REST: Final = 0.003
+GATHER: Final = 0.005
 """Seconds between two readings while datagrams keep coming."""
 
 _READINGS: Final = 4
@@ -62,6 +62,7 @@ class BatchPort(StockPort):
         max_packet_size: int,
         reactor: IReactorFDSet,
         buffers: dict[socket.AddressFamily, _Buffers],
+        gather: float = GATHER,
     ) -> None:
         super().__init__(port, protocol, interface, max_packet_size, reactor)
         family = self.addressFamily
@@ -74,7 +75,8 @@ class BatchPort(StockPort):
         timed: Any = reactor  # what reads sockets also tells time
         self._seconds: Callable[[], float] = timed.seconds
         self._call_later: Callable[..., IDelayedCall] = timed.callLater
-        self._last_read = -REST
+        self._last_read = -1.0 - gather
+        self._gather = gather
         self._resting: IDelayedCall | None = None
         self._sources: Recent[bytes, tuple[str, int]] = Recent(SOURCES)
         self._names: Recent[tuple[str, int], bytes] = Recent(SOURCES)
@@ -83,16 +85,17 @@ class BatchPort(StockPort):
     def doRead(self) -> None:
         """Hand what has arrived to the protocol, then send what it answered.
 
-        When wake-ups follow each other within `REST` seconds, the port is read on a timer for as long as each
-        reading finds something: a wake-up costs as much as a message or two, so they are shared.
+        When wake-ups follow each other within `gather` seconds, the port is read on a timer for as long as
+        each reading finds something: a wake-up, and caches gone cold before it, cost as much as a message,
+        so they are shared.
         """
         if self._connectedAddr:
             super().doRead()
             return
         now = self._seconds()
-        if now - self._last_read < REST:
+        if now - self._last_read < self._gather:
             self.stopReading()
-            self._resting = self._call_later(REST, self._read_again)
+            self._resting = self._call_later(self._gather, self._read_again)
         self._last_read = now
         self._read()
 
@@ -106,7 +109,7 @@ class BatchPort(StockPort):
         if not self.connected:
             return  # what was read had it stopped
         if count:
-            self._resting = self._call_later(REST, self._read_again)
+            self._resting = self._call_later(self._gather, self._read_again)
         else:
             self.startReading()
 
@@ -269,7 +272,11 @@ class BatchUDP:
     takes memory), so they must be of one reactor.
     """
 
-    def __init__(self, reactor: IReactorFDSet, buffer_size: int = StockPort.buffer_size) -> None:
+    def __init__(
+        self, reactor: IReactorFDSet, buffer_size: int = StockPort.buffer_size, gather: float = GATHER
+    ) -> None:
+        """`gather` is how many seconds dense traffic may wait to be read together; 0 reads at each wake-up."""
+        self._gather = gather
         self._reactor = reactor
         self._buffer_size = buffer_size
         self._buffers: dict[socket.AddressFamily, _Buffers] = {}
@@ -280,7 +287,9 @@ class BatchUDP:
         """Bind and read; returns the IListeningPort. Raises CannotListenError."""
         listening: StockPort
         if available():
-            listening = BatchPort(port, protocol, interface, maxPacketSize, self._reactor, self._buffers)
+            listening = BatchPort(
+                port, protocol, interface, maxPacketSize, self._reactor, self._buffers, self._gather
+            )
         else:
             listening = StockPort(port, protocol, interface, maxPacketSize, self._reactor)
         listening.buffer_size = self._buffer_size

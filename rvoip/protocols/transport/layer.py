@@ -108,7 +108,8 @@ class TransportLayer:
         self._reactor = reactor
         self._udp: Any = reactor
         if batch and IReactorFDSet.providedBy(reactor):
-            self._udp = BatchUDP(reactor, self.intake.limits.udp_buffer)
+            limited = self.intake.limits
+            self._udp = BatchUDP(reactor, limited.udp_buffer, limited.udp_gather)
         self._datagram_protocol = datagram_protocol
         self._stream_protocol = stream_protocol
         self._route = route

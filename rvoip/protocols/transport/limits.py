@@ -41,6 +41,8 @@ class TransportLimits:
     """A connection whose peer acknowledges nothing for this long is dead (TCP_USER_TIMEOUT)."""
     udp_flows: int = 4096
     """UDP flows remembered, a listener; it costs a few microseconds to make one anew."""
+    udp_gather: float = 0.005
+    """Seconds that dense UDP traffic may wait so that it is read together; 0: never."""
     udp_buffer: int = 4 * 1024 * 1024
     """Size asked for the kernel's buffers of a UDP socket, each way; the kernel may give less."""
     message: Limits = field(default=DEFAULT_LIMITS)
