@@ -26,7 +26,7 @@ class CallInfo(NameAddr):
 def parse_call_info(text: str) -> CallInfo:
     """One Alert-Info, Call-Info or Error-Info value; `SIPParseError` when it is none.
 
-    Leniency: the brackets may be missing, as in RFC 8876 section 4.
+    Leniency: the brackets may be missing, as in RFC 8876 section 8.
     """
     parsed = parse_name_addr(text)
     if parsed.display:

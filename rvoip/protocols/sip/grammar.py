@@ -120,7 +120,7 @@ def parse_params(text: str, *, lenient: bool = False) -> Params:
 
     Names are lower-cased, values are kept as written (quotes included). The first of two equal names
     wins. An empty parameter (``;;``) is an error (RFC 4475 section 3.1.2.1) unless `lenient`:
-    RFC 5626 section 5.2 prints one in a Contact.
+    RFC 5626 section 3.2 prints one in a Contact.
     """
     params: Params = {}
     plain = _PLAIN_LIST(text) is not None

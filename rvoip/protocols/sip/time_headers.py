@@ -66,7 +66,7 @@ class Date:
 def parse_date(text: str) -> Date:
     """A Date value; `SIPParseError` when it is none: SIP knows the form of RFC 1123 in GMT alone.
 
-    Leniencies: a day of one digit, which RFC 1123 allows and RFC 3261 does not (RFC 7315 prints one);
+    Leniencies: a day of one digit, which RFC 1123 allows and RFC 3261 does not (RFC 7355 prints one);
     a day of the week that is not that date's.
     """
     match = _DATE.match(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Limits, Message, parse_message
+from rvoip.protocols.sip.message import Limits, Message, Request, Response, parse_message
 
 HEAD = (
     b"INVITE sip:bob@biloxi.example.com SIP/2.0\r\n"
@@ -21,16 +21,35 @@ HEAD = (
 )
 """A request with what is mandatory and no more, without the empty line at its end."""
 
-OPTIONS = HEAD.replace(b"INVITE", b"OPTIONS")
+RESPONSE = (
+    b"SIP/2.0 200 OK\r\n"
+    b"Via: SIP/2.0/UDP server10.biloxi.com;branch=z9hG4bKnashds8;received=192.0.2.3\r\n"
+    b"v: SIP/2.0/TCP bigbox3.site3.atlanta.com;branch=z9hG4bK77ef , SIP/2.0/UDP pc33.atlanta.com\r\n"
+    b"To: Bob <sip:bob@biloxi.com>;tag=a6c85cf\r\n"
+    b"From: Alice <sip:alice@atlanta.com>;tag=1928301774\r\n"
+    b"Call-ID: a84b4c76e66710@pc33.atlanta.com\r\n"
+    b"CSeq: 314159 INVITE\r\n"
+    b"Contact: <sip:bob@192.0.2.4>\r\n"
+    b"Content-Type: application/SDP;x=y\r\n"
+    b"Content-Length: 4\r\n\r\nv=0\n"
+)
+"""A response with several Via values, two of them in one line, and a body."""
 
 LARGE = Limits(message=200_000, header=200_000)
 """Limits that let a header of 64 KiB through."""
 
 
-def invite(*lines: str, body: bytes = b"") -> Message:
+def invite(*lines: str, body: bytes = b"") -> Request | Response:
     """The request above with more header lines."""
     more = "".join([f"{line}\r\n" for line in lines]).encode("utf-8", "surrogateescape")
     return parse_message(HEAD + more + b"\r\n" + body, LARGE)
+
+
+def request(data: bytes) -> Request:
+    """The request in `data`."""
+    message = parse_message(data)
+    assert isinstance(message, Request)
+    return message
 
 
 def without(name: str) -> bytes:

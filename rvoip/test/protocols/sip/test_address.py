@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.address import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via
 from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import Params
 from rvoip.protocols.sip.uri import OpaqueURI, SipURI
 
 
@@ -143,7 +144,7 @@ class NameAddrTests(SynchronousTestCase):
 
     def test_read(self) -> None:
         """Display name, URI text and parameters."""
-        table = (
+        table: tuple[tuple[str, tuple[str, str, Params]], ...] = (
             ("sip:alice@atlanta.com", ("", "sip:alice@atlanta.com", {})),
             ("sip:alice@atlanta.com;tag=1", ("", "sip:alice@atlanta.com", {"tag": "1"})),
             ("<sip:alice@atlanta.com;lr>;tag=1", ("", "sip:alice@atlanta.com;lr", {"tag": "1"})),

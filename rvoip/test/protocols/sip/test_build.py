@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.address import NameAddr
@@ -84,8 +86,8 @@ class RequestTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """What cannot be written is our error."""
-        good = {"from_": "<sip:a@b>;tag=1", "to": "<sip:b@c>", "call_id": "c"}
-        for method, uri, changed in (
+        good: dict[str, Any] = {"from_": "<sip:a@b>;tag=1", "to": "<sip:b@c>", "call_id": "c", "cseq": 1}
+        changes: tuple[tuple[str, str, dict[str, Any]], ...] = (
             ("IN VITE", "sip:a", {}),
             ("", "sip:a", {}),
             ("INVITE", "sip:a\r\nX: 1", {}),
@@ -94,17 +96,11 @@ class RequestTests(SynchronousTestCase):
             ("INVITE", "sip:a", {"to": "<sip:b@c>\r\nX: 1"}),
             ("INVITE", "sip:a", {"from_": "<sip:b@c>\n"}),
             ("INVITE", "sip:a", {"call_id": "a\r\nX: 1"}),
-        ):
-            self.assertRaises(
-                SIPBuildError, lambda m=method, u=uri, c=changed: request(m, u, cseq=1, **(good | c))
-            )
-        self.assertRaises(SIPBuildError, lambda: request("INVITE", "sip:a", cseq=1, **good, body=b"x"))
-        self.assertRaises(
-            SIPBuildError, lambda: request("INVITE", "sip:a", cseq=1, **good, headers=(("X-A", "a\r\nY: b"),))
         )
-        self.assertRaises(
-            SIPBuildError, lambda: request("INVITE", "sip:a", cseq=1, **good, headers=(("X Y", "a"),))
-        )
+        for method, uri, changed in changes:
+            self.assertRaises(SIPBuildError, request, method, uri, **(good | changed))
+        for more in ({"body": b"x"}, {"headers": (("X-A", "a\r\nY: b"),)}, {"headers": (("X Y", "a"),)}):
+            self.assertRaises(SIPBuildError, request, "INVITE", "sip:a", **(good | more))
 
 
 class RespondTests(SynchronousTestCase):

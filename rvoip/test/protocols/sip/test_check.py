@@ -89,7 +89,7 @@ class CheckTests(SynchronousTestCase):
             self.refused(response(without(name))[:-2] + line)
 
     def test_addresses_can_be_read(self) -> None:
-        """Whatever passes, From, To and Contact can be read: the check reads what is not plainly an address."""
+        """Whatever passes, From, To and Contact can be read."""
         values = (
             "<sip:a@b>",
             "A <sip:a@b>;tag=1",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -178,7 +180,7 @@ class FramingTests(SynchronousTestCase):
         self.assertEqual(feed([stream[index : index + 1] for index in range(len(stream))], limits), whole)
         cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
         edges = [0, *cuts, len(stream)]
-        self.assertEqual(feed([stream[start:end] for start, end in zip(edges, edges[1:])], limits), whole)
+        self.assertEqual(feed([stream[start:end] for start, end in itertools.pairwise(edges)], limits), whole)
 
     @settings(derandomize=True, deadline=None, max_examples=200)
     @given(st.lists(st.binary(max_size=40), max_size=10))

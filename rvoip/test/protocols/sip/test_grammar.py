@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import (
+    Params,
     end_of_quoted,
     format_host,
     format_host_port,
@@ -111,7 +112,7 @@ class NumberTests(SynchronousTestCase):
             self.assertEqual(parse_number(text, 255, "x"), number)
 
     def test_bad(self) -> None:
-        """Signs, underscores, blanks, other scripts' digits and what is too large are a 400 that says which."""
+        """Signs, underscores, blanks, other scripts' digits, what is too large: a 400 that says where."""
         for text in (*NO_NUMBERS, "256", "0" * 18 + "255"):
             error = self.assertRaises(SIPParseError, parse_number, text, 255, "Max-Forwards")
             self.assertEqual((error.reason, error.status), ("Bad Max-Forwards", 400), repr(text[:10]))
@@ -207,7 +208,7 @@ class ParamTests(SynchronousTestCase):
 
     def test_read_and_written(self) -> None:
         """Names in lower case, values as written, in order."""
-        table = (
+        table: tuple[tuple[str, Params], ...] = (
             ("a", {"a": None}),
             ("A=B;c", {"a": "B", "c": None}),
             ('a="x;y";b', {"a": '"x;y"', "b": None}),

@@ -15,18 +15,18 @@ from rvoip.protocols.sip.names import DISPLAY, LISTS, SINGLE
 from rvoip.test.protocols.sip.samples import HeaderTable, invite
 
 RFC_3261 = """
-Accept Accept-Encoding Accept-Language Alert-Info Allow Authentication-Info Authorization Call-ID Call-Info Contact
-Content-Disposition Content-Encoding Content-Language Content-Length Content-Type CSeq Date Error-Info Expires From
-In-Reply-To Max-Forwards Min-Expires MIME-Version Organization Priority Proxy-Authenticate Proxy-Authorization
-Proxy-Require Record-Route Reply-To Require Retry-After Route Server Subject Supported Timestamp To Unsupported
-User-Agent Via Warning WWW-Authenticate
+Accept Accept-Encoding Accept-Language Alert-Info Allow Authentication-Info Authorization Call-ID
+Call-Info Contact Content-Disposition Content-Encoding Content-Language Content-Length Content-Type CSeq
+Date Error-Info Expires From In-Reply-To Max-Forwards Min-Expires MIME-Version Organization Priority
+Proxy-Authenticate Proxy-Authorization Proxy-Require Record-Route Reply-To Require Retry-After Route
+Server Subject Supported Timestamp To Unsupported User-Agent Via Warning WWW-Authenticate
 """
 EXTENSIONS = """
-Path Service-Route Session-Expires Min-SE RAck RSeq Refer-To Referred-By Replaces Join Target-Dialog Event
-Allow-Events Subscription-State SIP-ETag SIP-If-Match P-Asserted-Identity P-Preferred-Identity Privacy Diversion
-History-Info Reason Identity Session-ID Security-Client Security-Server Security-Verify Geolocation Max-Breadth
-Flow-Timer Remote-Party-ID User-to-User Accept-Contact Reject-Contact Request-Disposition Feature-Caps
-Info-Package Recv-Info Resource-Priority Refer-Sub
+Path Service-Route Session-Expires Min-SE RAck RSeq Refer-To Referred-By Replaces Join Target-Dialog
+Event Allow-Events Subscription-State SIP-ETag SIP-If-Match P-Asserted-Identity P-Preferred-Identity
+Privacy Diversion History-Info Reason Identity Session-ID Security-Client Security-Server
+Security-Verify Geolocation Max-Breadth Flow-Timer Remote-Party-ID User-to-User Accept-Contact
+Reject-Contact Request-Disposition Feature-Caps Info-Package Recv-Info Resource-Priority Refer-Sub
 """
 # Values without a structure that is looked into, and what every message has: tested here and in test_address.
 PLAIN = {
