@@ -20,51 +20,60 @@ class AnsweredRequests:
     comes again after that is processed again.
     """
 
-    __slots__ = ("_current", "_older", "_share", "_size", "_span", "deadline")
+    __slots__ = ("_bytes", "_generations", "_most_bytes", "_span", "deadline", "responses")
 
     def __init__(self, lifetime: float, most_bytes: int = 16 * 1024 * 1024) -> None:
         self._span = lifetime / _GENERATIONS
-        self._share = most_bytes // (_GENERATIONS + 1)
-        self._current: dict[int, bytes] = {}
-        self._older: list[dict[int, bytes]] = []
-        self._size = 0
+        self._most_bytes = most_bytes
+        self.responses: dict[int, bytes] = {}
+        """By the hash of the key; to be read by whoever wants to save a call."""
+        # The hashes that were put in each span, the newest last; and how many octets they hold.
+        self._generations: list[list[int]] = [[]]
+        self._bytes: list[int] = [0]
         self.deadline: float | None = None
 
     def __len__(self) -> int:
-        return len(self._current) + sum([len(one) for one in self._older])
+        return len(self.responses)
 
     def put(self, key: str, response: bytes, now: float) -> None:
         """Keep the response to the request with this key. `deadline` is set when it was None."""
         if self.deadline is None:
             self.deadline = now + self._span
-        self._size += len(response)
-        if self._size > self._share:
+        wanted = hash(key)
+        if wanted in self.responses:
+            self._put_again(wanted)
+        self.responses[wanted] = response
+        self._generations[-1].append(wanted)
+        self._bytes[-1] += len(response)
+        if self._bytes[-1] > self._most_bytes // (_GENERATIONS + 1):
             self._turn(now)
-            self._size = len(response)
-        self._current[hash(key)] = response
+
+    def _put_again(self, wanted: int) -> None:
+        """It is forgotten with its new generation, not with the one that it was in."""
+        for number, generation in enumerate(self._generations):
+            if wanted in generation:
+                generation.remove(wanted)
+                self._bytes[number] -= len(self.responses[wanted])
 
     def get(self, key: str) -> bytes | None:
         """The response that this key was answered with, or None."""
-        wanted = hash(key)
-        found = self._current.get(wanted)
-        if found is None:
-            for generation in self._older:
-                found = generation.get(wanted)
-                if found is not None:
-                    return found
-        return found
+        return self.responses.get(hash(key))
 
     def tick(self, now: float) -> None:
         """Close the current generation and drop what is too old; call at `deadline`."""
         if self.deadline is not None and now >= self.deadline:
             self._turn(now)
-            if not self._current and not any(self._older):
-                self._older.clear()
+            if not self.responses:
+                self._generations, self._bytes = [[]], [0]
                 self.deadline = None
 
     def _turn(self, now: float) -> None:
-        self._older.insert(0, self._current)
-        del self._older[_GENERATIONS:]
-        self._current = {}
-        self._size = 0
+        generations = self._generations
+        if len(generations) > _GENERATIONS:
+            forget = self.responses.pop
+            for wanted in generations.pop(0):
+                forget(wanted, None)
+            del self._bytes[0]
+        generations.append([])
+        self._bytes.append(0)
         self.deadline = now + self._span

@@ -126,9 +126,13 @@ class ServerTransaction:
         if not self.flow.reliable:
             layer = self._layer
             layer.keep_answer(self.key, data, layer.now())
-        self._forget()
+        if self._machine is None:
+            self._over = True
+        else:
+            self._forget()
         self._send(data)
-        self._end("")
+        if self.on_end is not None:
+            self._end("")
 
     def respond_status(self, status: int, reason: str | None = None, **more: object) -> None:
         """Send the response with this status; see `rvoip.protocols.sip.build.respond` for the keywords."""
@@ -147,7 +151,8 @@ class ServerTransaction:
         self._forget()
         self.status = response.status
         self._send(response.to_bytes())
-        self._end("")
+        if self.on_end is not None:
+            self._end("")
 
     def abandon(self) -> None:
         """Give the request up without an answer, as a proxy must rather than send a 408 to a non-INVITE

@@ -105,6 +105,8 @@ class TransactionLayer:
         self._accepted = 0
         self._answered = AnsweredRequests(self.timers.lifetime)
         self._sweeping = False
+        # Below this nothing can be above its limit, and none has to be looked at.
+        self._many = min(self.limits.invite, self.limits.other, self.limits.client)
         self._secret = token()
 
     # From the transport.
@@ -152,7 +154,7 @@ class TransactionLayer:
                 self.pass_ack(request, flow)
             return
         if not flow.reliable and method != "INVITE":
-            data = self._answered.get(key)
+            data = self._answered.responses.get(hash(key))
             if data is not None:
                 self.retransmissions += 1
                 self._send_reply(request, flow, data)
@@ -160,11 +162,12 @@ class TransactionLayer:
         if method == "CANCEL":
             self._cancel(request, flow)
             return
-        refused = self._refusal(request)
-        if refused is not None:
-            self.shed += 1
-            self.reply(request, flow, refused)
-            return
+        if self.admit is not None or len(self._servers) >= self._many or len(self._clients) >= self._many:
+            refused = self._refusal(request)
+            if refused is not None:
+                self.shed += 1
+                self.reply(request, flow, refused)
+                return
         server = ServerTransaction(self, request, flow, key)
         try:
             waiting = self.user.request_received(server)
