@@ -518,7 +518,7 @@ def framed(data: bytes, cuts: random.Random) -> None:
             continue
         if frames(list(pieces(data, style, cuts))) != whole:
             raise Wrong(f"a stream in pieces of up to {style} octets is read as something else")
-    for frame in whole[0]:
+    for frame in whole[0][:100]:  # a stream of ten thousand tiny messages would only measure their number
         if isinstance(frame, bytes):
             with contextlib.suppress(SIPParseError):
                 parse_message(frame)

@@ -25,6 +25,8 @@ PAST = (
     b"E m SIP/2.0\r\na:\r\nT:>\r\n\r\n",
     b"Y 7 SIP/2.0\r\nS:\r\nContact:>\r\nE:",
     b'K s SIP/2.0\r\nProxy-Authorization:Digest username="",realm="",nonce="",uri="",response="\\"\r\nh:',
+    b'SIP/2.0 407\r\nProxy-Authenticate:Digest realm="",qop=r"",\r\n nonce=""',
+    b'SIP/2.0 401\nWWW-Authenticate:Digest realm="",qop=="",nonce=""',
 )
 """What failed at one time, each cut down."""
 
