@@ -282,25 +282,27 @@ class Proxy:
         call_id = request.call_id
         token: str | None = None
         uri = request.uri
-        if isinstance(uri, SipURI) and uri.has_param("d") and self.domains.is_self(uri):
+        if isinstance(uri, SipURI):
             token = self.record_routes.recognise(uri, call_id)
             if token is not None:
                 undo_strict_route(request)
         own = 0
         for route in request.routes:
             uri = route.uri
-            if not isinstance(uri, SipURI) or not self._is_own(uri):
+            if not isinstance(uri, SipURI):
                 break
-            own += 1
             found = self.record_routes.recognise(uri, call_id)
             if found is not None:
                 token = found
+            elif not self._names_us(uri):
+                break
+            own += 1
         if own:
             drop_routes(request, own)
         return None if request.to.tag is None else token
 
-    def _is_own(self, uri: SipURI) -> bool:
-        """Whether a Route value names this proxy: by address, or by a domain that it serves."""
+    def _names_us(self, uri: SipURI) -> bool:
+        """Whether a Route value is this proxy: by address, or by a domain that it serves."""
         return self.domains.is_self(uri) or (uri.user is None and self.domains.serves(uri))
 
     def _in_dialog(self, request: Request, came: Flow, token: str) -> Destination:

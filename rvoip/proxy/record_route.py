@@ -9,7 +9,7 @@ binding) reaches names that flow in its user part (RFC 5626 section 5.2), under 
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from hashlib import blake2s
 
 from rvoip.protocols.sip.uri import SipURI
@@ -48,7 +48,7 @@ class RecordRoutes:
         self._secret = secret
 
     def _digest(self, call_id: str, token: str = "") -> str:
-        text = f"{token}\n{call_id}" if token else call_id
+        text = f"{token}\n{call_id}"  # which holds no line break
         return blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
 
     def values(
@@ -88,7 +88,7 @@ class RecordRoutes:
         token = ""
         if uri.user:
             try:
-                token = urlsafe_b64decode(uri.user + "=" * (-len(uri.user) % 4)).decode()
+                token = b64decode(uri.user + "=" * (-len(uri.user) % 4), b"-_", validate=True).decode()
             except ValueError:
                 return None
         if hmac.compare_digest(
