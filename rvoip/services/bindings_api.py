@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -93,7 +93,7 @@ def serve_bindings(
 
     async def find(aor: str) -> tuple[str, tuple[values.Binding, ...]]:
         """The bindings of an AOR as it is written, or in its canonical form; 404 when there are none."""
-        for name in dict.fromkeys((aor, _canonical(aor))):
+        for name in dict.fromkeys((aor, *_canonical(aor))):
             with store_errors():
                 found = await _given(store.lookup(name, now()))
             if found:
@@ -153,17 +153,18 @@ async def _given(value: _T | Deferred[_T]) -> _T:
     return await value if isinstance(value, Deferred) else value
 
 
-def _canonical(aor: str) -> str:
+def _canonical(aor: str) -> Iterator[str]:
     """The AOR as bindings have it: an account "andré@EXAMPLE.test" is andr%C3%A9@example.test there."""
-    user, _, domain = aor.rpartition("@")
-    for text in (f"sip:{aor}", f"sip:{escape_user(user)}@{domain}"):
+    user, at, domain = aor.rpartition("@")
+    if not at or ":" in user:
+        return
+    for text in (user, escape_user(user)):
         try:
-            uri = parse_uri(text)
+            uri = parse_uri(f"sip:{text}@{domain}")
         except SIPError:
             continue
-        if isinstance(uri, SipURI):
-            return uri.aor
-    return aor
+        if isinstance(uri, SipURI) and not (uri.port or uri.params or uri.headers):
+            yield uri.aor
 
 
 def _shown(aor: str, one: values.Binding, now: float, wall_offset: float) -> Binding:
