@@ -208,6 +208,7 @@ class EventBusTests(SynchronousTestCase):
         for number in range(1, 11):
             self.bus.publish(Event(number))
         self.assertEqual((subscription.pending, subscription.dropped), (3, 7))
+        self.assertEqual(self.bus.dropped(), {"webhook": 7})
         (line,) = logged
         self.assertEqual((line["subscriber"], line["dropped"], line["limit"]), ("webhook", 1, 3))
         self.clock.advance(DROP_LOG_INTERVAL)
