@@ -78,7 +78,7 @@ def _run(args: argparse.Namespace) -> NoReturn:
     file = os.path.join(args.directory, "rvoip.toml")
     config = _prepare(args.directory, file)
     addresses = listen_addresses(config, file)
-    _check_free(config, addresses)
+    _check_free(config, addresses, file)
     made, total = _make_accounts(config)
     for line in _greeting(config, addresses, file, made, total):
         write_line(line)
@@ -107,7 +107,7 @@ def _prepare(directory: str, file: str) -> Config:
     return config
 
 
-def _check_free(config: Config, addresses: Sequence[ListenAddress]) -> None:
+def _check_free(config: Config, addresses: Sequence[ListenAddress], file: str) -> None:
     """See that the ports are free before anything is promised; the server says it too, but later."""
     wanted = [(str(address), address.transport, address.host, address.port) for address in addresses]
     host, colon, port = config.http.listen.rpartition(":")
@@ -123,7 +123,9 @@ def _check_free(config: Config, addresses: Sequence[ListenAddress]) -> None:
                 probe.bind((host, number))
             except OSError as error:
                 reason = "the address is in use" if error.errno == errno.EADDRINUSE else error.strerror
-                raise CommandError(f"cannot listen on {name}: {reason}") from None
+                raise CommandError(
+                    f"cannot listen on {name}: {reason}; stop what has it, or change {file}"
+                ) from None
 
 
 def _make_accounts(config: Config) -> tuple[list[tuple[str, str]], int]:

@@ -133,7 +133,9 @@ class PrepareTests(TestCase):
                 if kind == socket.SOCK_STREAM:
                     taken.listen()
                 ran = self.demo()
-            self.assertEqual(ran, (1, "", f"cannot listen on {name}: the address is in use\n"))
+            file = self.folder / "rvoip.toml"
+            reason = f"the address is in use; stop what has it, or change {file}"
+            self.assertEqual(ran, (1, "", f"cannot listen on {name}: {reason}\n"))
         self.assertFalse((self.folder / "users.db").exists())
         self.assertEqual(self.became, [])
         self.assertIn("account alice@localhost password ", self.demo().out)
