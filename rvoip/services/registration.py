@@ -47,6 +47,12 @@ class Registration:
         self._now = now
         self._wall = wall
         self.unavailable = 0
+        # Where nobody is asked for credentials a REGISTER that comes again is processed again, to the same
+        # end: nothing has to be kept of it (RFC 3261 section 8.2.7). With credentials it would be a replay.
+        self._stateless = authenticator is None
+        self._tag = ""
+        if self._stateless:
+            registrar.new_tag = self._stateless_tag
         # Refreshes take a short way, unless a subclass has rules of its own for them.
         self._short = all(
             getattr(type(registrar), name) is getattr(Registrar, name)
@@ -109,6 +115,8 @@ class Registration:
             cseq, most = fresh.cseq, registrar.settings.max_contacts
             decision = Change(aor, now, (fresh,), (), fresh.call_id, cseq, most)
         else:
+            if self._stateless:
+                self._tag = transaction.stateless_tag
             decision = registrar.decide(request, aor, bindings, now, wall, flow)
         if not isinstance(decision, Change):
             self._answer(transaction, decision)
@@ -128,6 +136,9 @@ class Registration:
     def _applied(self, applied: Applied, transaction: ServerTransaction) -> None:
         self._respond(transaction, applied, self._now(), self._wall())
 
+    def _stateless_tag(self) -> str:
+        return self._tag
+
     def _respond(self, transaction: ServerTransaction, applied: Applied, now: float, wall: float) -> None:
         flow = transaction.flow
         if flow.reliable:
@@ -136,6 +147,8 @@ class Registration:
                 flow.keep(max(deadlines))
         registrar = self.registrar
         request = transaction.request
+        if self._stateless:
+            self._tag = transaction.stateless_tag
         if applied.outcome is Outcome.REFRESHED and self._short and not applied.change.outbound:
             if int(wall) != self._second:
                 self._second = int(wall)
@@ -144,9 +157,13 @@ class Registration:
             if data is not None:
                 if registrar.on_change is not None:
                     registrar.on_change(applied.change.aor, applied.bindings, "refreshed")
-                transaction.respond_written(200, data)
+                transaction.respond_written(200, data, keep=not self._stateless)
                 return
-        transaction.respond(registrar.answer(request, applied, now, wall))
+        response = registrar.answer(request, applied, now, wall)
+        if self._stateless:
+            transaction.respond_stateless(response)
+        else:
+            transaction.respond(response)
 
     def _failed(self, failure: Failure, transaction: ServerTransaction) -> None:
         failure.trap(StoreError)

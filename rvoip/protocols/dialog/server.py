@@ -117,13 +117,16 @@ class ServerTransaction:
             return
         self.respond_written(status, response.to_bytes())
 
-    def respond_written(self, status: int, data: bytes) -> None:
-        """Send a final response that is written already, to a request other than INVITE."""
+    def respond_written(self, status: int, data: bytes, keep: bool = True) -> None:
+        """Send a final response that is written already, to a request other than INVITE.
+
+        Unless `keep`, the request is answered again when it comes again (RFC 3261 section 8.2.7).
+        """
         if self._over:
             return
         # From here on only Timer J is left: see `rvoip.protocols.dialog.answered`.
         self.status = status
-        if not self.flow.reliable:
+        if keep and not self.flow.reliable:
             layer = self._layer
             layer.keep_answer(self.key, data, layer.now())
         if self._machine is None:
