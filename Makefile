@@ -6,6 +6,7 @@
 #   make lint     formatting, rules, types, the import matrix
 #   make docs     guides and API reference into docs/_build
 #   make bench    the servers beside Kamailio; BENCH_DIR names the folder of the load driver
+#   make bench-smoke  the same, short and slow: does each load get through?
 #   make soak     SOAK_INPUTS broken messages for the parser; a server busy for SOAK_MINUTES, then killed
 #                 SOAK_KILLS times: answers, memory, bindings
 #   make clean    remove what these commands made, except the demo's accounts in var/
@@ -31,7 +32,7 @@ export BENCH_DIR
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: run test interop lint docs bench soak clean
+.PHONY: run test interop lint docs bench bench-smoke soak clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/rvoip demo
@@ -56,6 +57,9 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed
 	@$(BIN)/python tools/bench.py $(ROWS)
+
+bench-smoke: $(VENV)/.installed
+	@$(BIN)/python tools/bench.py --smoke $(ROWS)
 
 soak: $(VENV)/.installed
 	$(BIN)/python tools/fuzz/fuzz_sip.py --inputs $(SOAK_INPUTS)

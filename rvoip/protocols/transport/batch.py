@@ -275,7 +275,7 @@ class BatchUDP:
     def __init__(
         self, reactor: IReactorFDSet, buffer_size: int = StockPort.buffer_size, gather: float = GATHER
     ) -> None:
-        """`gather` is how many seconds dense traffic may wait to be read together; 0 reads at each wake-up."""
+        """`gather`: seconds that dense traffic may wait to be read together; 0 reads at each wake-up."""
         self._gather = gather
         self._reactor = reactor
         self._buffer_size = buffer_size
