@@ -1,0 +1,176 @@
+"""Roles of ours in processes of their own, as an operator starts them."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import rvoip
+from rvoip.test.interop.processes import PATIENCE, Process, free_port, run, until
+from rvoip.testing.certificates import Authority
+
+__all__ = ["DOMAIN", "Role", "command"]
+
+DOMAIN = "example.test"
+
+_ROOT = str(Path(rvoip.__file__).parent.parent)
+_TWISTD = f"import sys; sys.path.insert(0, {_ROOT!r}); from twisted.scripts.twistd import run; run()"
+_RVOIP = f"import sys; sys.path.insert(0, {_ROOT!r}); from rvoip.cli.main import main; sys.exit(main())"
+_TROUBLE = re.compile(r"Traceback|Unhandled|critical|^\S+ error ", re.MULTILINE)
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of `rvoip`, with the interpreter and the code that run this test."""
+    return [sys.executable, "-c", _RVOIP, *arguments]
+
+
+class Role:
+    """A role with UDP, TCP and TLS listeners on one address, its API, and accounts; stores are SQLite.
+
+    `tables` replaces the text of tables of the configuration, or adds some, as in {"proxy": 'fork =
+    "sequential"'}. The password of user U is "pw-U".
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        host: str,
+        *,
+        role: str = "rvoip-proxy",
+        users: tuple[str, ...] = ("alice", "bob", "carol", "dave"),
+        tables: Mapping[str, str] | None = None,
+        name: str = "",
+    ) -> None:
+        self.role = role
+        self.host = host
+        self.name = name or role
+        self.folder = folder / self.name
+        self.folder.mkdir()
+        self.port, self.tls_port, http_port = (free_port(host) for _ in range(3))
+        self.api = f"http://{host}:{http_port}"
+        self.config = self.folder / "rvoip.toml"
+        self.authority = Authority()
+        self.ca = self.folder / "ca.pem"
+        self.ca.write_bytes(self.authority.certificate_pem)
+        certificate, key = self.authority.issue(DOMAIN, host).write(self.folder)
+        written = {
+            "sip": f'listen = ["udp:{self.address}", "tcp:{self.address}", "tls:{self.tls_address}"]\n'
+            f'domains = ["{DOMAIN}"]',
+            "tls": f'certificate = "{certificate}"\nprivate_key = "{key}"',
+            "http": f'listen = "{host}:{http_port}"',
+            "log": "activity = true",
+            "service": "drain_max = 0",
+            "trace": "registrations = true",
+            "users": 'store = "sqlite:users.db"',
+            "location": 'store = "sqlite:location.db"',
+            "registrar": "",
+            **(tables or {}),
+        }
+        self.config.write_text("".join(f"[{table}]\n{text}\n" for table, text in written.items()))
+        self.import_users(users)
+        self.process = self._start()
+
+    def import_users(self, users: tuple[str, ...]) -> None:
+        """Make accounts."""
+        lines = "".join(f"{user}:{DOMAIN}:pw-{user}\n" for user in users)
+        done = run(command("user", "import", "-", "--config", str(self.config)), self.folder, stdin=lines)
+        assert done.returncode == 0 and f"{len(users)} added" in done.stdout, done
+
+    @property
+    def address(self) -> str:
+        """host:port of UDP and TCP."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def tls_address(self) -> str:
+        """host:port of TLS."""
+        return f"{self.host}:{self.tls_port}"
+
+    def uri(self, transport: str = "udp", user: str = "") -> str:
+        """The role's address as a SIP URI for a transport."""
+        address = self.tls_address if transport == "tls" else self.address
+        return f"sip:{user}{'@' if user else ''}{address};transport={transport}"
+
+    def _start(self) -> Process:
+        process = Process(
+            self.name,
+            [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", self.role, "--config", str(self.config)],
+            self.folder,
+        )
+        process.wait_for(f"listens on tls:{self.tls_address}$")
+        return process
+
+    def kill(self) -> None:
+        """End it with signal 9, as a power cut does."""
+        self.process.signal(signal.SIGKILL)
+        assert self.process.wait() == -signal.SIGKILL
+
+    def restart(self) -> None:
+        """Start it again, after it was ended."""
+        self.process = self._start()
+
+    def close(self) -> None:
+        """End it at once, whatever state it is in."""
+        self.process.kill()
+
+    def stop(self) -> None:
+        """End it, and see that nothing went wrong in it."""
+        if self.process.ended is None:
+            assert self.process.stop() in (0, -signal.SIGTERM, 128 + signal.SIGTERM), "a clean end"
+        self.check_log()
+
+    def check_log(self) -> None:
+        """Fail when it logged an error, or crashed somewhere."""
+        with self.process.log.open(encoding="utf-8", errors="replace") as log:
+            text = log.read()
+        if _TROUBLE.search(text):
+            raise AssertionError(f"{self.name} logged errors:\n{text[-6000:]}")
+
+    def said(self, pattern: str, patience: float = PATIENCE) -> re.Match[str]:
+        """Wait for a line of its log."""
+        return self.process.wait_for(pattern, patience)
+
+    # What its API and its command line say.
+
+    def get(self, path: str) -> Any:
+        """The answer of its API; None for 404."""
+        try:
+            with urllib.request.urlopen(self.api + path, timeout=PATIENCE) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise AssertionError(f"{path}: {error.code} {error.read().decode()}") from None
+
+    def bindings(self, user: str) -> list[dict[str, Any]]:
+        """The contacts of a user, as the API shows them."""
+        found = self.get(f"/v1/bindings/{urllib.parse.quote(f'{user}@{DOMAIN}')}")
+        return [] if found is None else list(found["bindings"])
+
+    def wait_for_bindings(self, user: str, count: int) -> list[dict[str, Any]]:
+        """The contacts of a user once there are this many."""
+        until(lambda: len(self.bindings(user)) == count, f"{count} contacts of {user}")
+        return self.bindings(user)
+
+    def listed(self, user: str) -> list[dict[str, Any]]:
+        """The contacts of a user, as `rvoip binding list` shows them."""
+        done = self.rvoip("binding", "list", f"{user}@{DOMAIN}", "--json")
+        assert done.returncode == 0, done
+        return list(json.loads(done.stdout))
+
+    def rvoip(self, *arguments: str) -> Any:
+        """Run `rvoip ARGUMENTS --config FILE` to its end."""
+        return run(command(*arguments, "--config", str(self.config)), self.folder)
+
+    def ladder(self, call_id: str) -> list[dict[str, str]]:
+        """The messages of a call as the server has them, for `summary`, `direction`, `transport`, `text`."""
+        found = self.get(f"/v1/ladders/{urllib.parse.quote(call_id, safe='')}")
+        return [] if found is None else list(found["messages"])
