@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,7 +106,7 @@ class Server:
         sip: str = "",
         tls: bool = False,
         folder: Path | None = None,
-        domain: str = DOMAIN,
+        domains: Sequence[str] = (DOMAIN,),
         users: dict[str, str] | None = None,
     ) -> None:
         self.host = host
@@ -123,7 +123,7 @@ class Server:
             listen.append(f"tls:{host}:{self.tls_address[1]}")
         self.config = self.folder / "rvoip.toml"
         self.text = (
-            f"[sip]\nlisten = {json.dumps(listen)}\ndomains = [{json.dumps(domain)}]\n{sip}\n"
+            f"[sip]\nlisten = {json.dumps(listen)}\ndomains = {json.dumps(domains)}\n{sip}\n"
             f'[http]\nlisten = "unix:http.sock"\n{tables}'
         )
         self.config.write_text(self.text, encoding="utf-8")

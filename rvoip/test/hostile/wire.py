@@ -167,6 +167,7 @@ class Callee(Datagrams):
     def __init__(self, host: str, server: Address, status: int = 486) -> None:
         super().__init__(host, server)
         self.status = status
+        self.headers: tuple[str, ...] = ()
         self.got: list[Message] = []
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
@@ -196,7 +197,7 @@ class Callee(Datagrams):
             self.got.append(message)
             if message.method and message.method != "ACK":
                 # To where the server listens, whatever Via says: it is the only way here.
-                self.send(response(message, self.status, "Said"))
+                self.send(response(message, self.status, "Said", *self.headers))
 
 
 class Stream:
