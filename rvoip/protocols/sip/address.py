@@ -120,11 +120,10 @@ def _read_via(text: str) -> Via:
         sent_by = sent_by[len(user) + 1 :]
     host, port = split_host_port(sent_by, "Via")
     if at:
+        if ":" in host:
+            raise SIPParseError("Bad host in Via")
         host = f"{user}@{host}"
     return Via(transport.upper(), host, port, parse_params(tail) if semicolon else {})
-
-
-_TRANSPORTS = {f"SIP/2.0/{name} ": name for name in ("UDP", "TCP", "TLS")}
 
 
 _SENT_PROTOCOL = re.compile(r"([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]*/[ \t]*([^/\s]+)[ \t]+(.*)\Z", re.ASCII)

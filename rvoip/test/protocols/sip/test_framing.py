@@ -128,6 +128,9 @@ class FramingTests(SynchronousTestCase):
             StreamError, StreamFramer(limits).receive, b"INVITE sip:a SIP/2.0\r\n" + b"x" * 2000
         )
         self.assertEqual((error.status, error.message), (513, None))
+        framer = StreamFramer(limits)
+        self.assertEqual(framer.receive(b"x" * 999), [])
+        self.assertRaises(StreamError, framer.receive, b"x")
         error = self.assertRaises(StreamError, StreamFramer(limits).receive, HEAD + b"l: 900\r\n\r\n")
         self.assertEqual(error.status, 413)
         self.assertIsInstance(error.message, Request)

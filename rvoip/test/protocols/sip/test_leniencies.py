@@ -208,7 +208,8 @@ class LeniencyTests(SynchronousTestCase):
         """A name before the host of a Via; answers go to the packet's source all the same."""
         via = parse_via("SIP/2.0/UDP p1@visited.net:5070;branch=1")
         self.assertEqual((via.sent_by, via.port), ("p1@visited.net:5070", 5070))
-        self.assertRaises(SIPParseError, parse_via, "SIP/2.0/UDP p 1@visited.net")
+        for sent_by in ("p 1@visited.net", "@visited.net", "p1@[2001:db8::1]:5060"):
+            self.assertRaises(SIPParseError, parse_via, f"SIP/2.0/UDP {sent_by}")
 
     def test_received_in_brackets(self) -> None:
         """An IPv6 address in ``received``, with brackets or without."""
