@@ -3,8 +3,8 @@
     BENCH_DIR=FOLDER .venv/bin/python tools/bench.py [--runs 3] [--seconds 8] [--smoke] [ROW ...]
 
 FOLDER holds the load driver `bench_sip.py` with its `targets/`; SIPp and Kamailio must be installed. Without
-ROW all rows are measured. Prints the facts of the machine and a Markdown table of medians. With --smoke each
-load is short and slow, and only a failed unit of work counts: a machine that does other things can say no more.
+ROW all rows are measured. Prints the facts of the machine and a Markdown table of medians. With --smoke
+each load is short and slow, and only a failed unit of work counts: a busy machine can say no more.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.application.service import Service
@@ -17,6 +18,7 @@ from rvoip.users.credentials import CredentialCache
 from rvoip.users.errors import StoreBusy, StoreError
 from rvoip.users.interfaces import ICredentials
 from rvoip.users.passwords import HA1Set
+from rvoip.users.probe import write_probe
 from rvoip.users.store import UserStore
 
 __all__ = ["AccountsService"]
@@ -48,7 +50,13 @@ class AccountsService(Service):
         self._pool = ThreadPool(minthreads=1, maxthreads=4, name="users")
         self.store = AsyncUserStore(opened, self._reactor, self._pool)
         self.store.follow(self._count_keys)
-        self.credentials = CredentialCache(self.store, self._reactor)
+        scheme, _, path = self._url.partition(":")
+        if scheme == "sqlite":
+            self.credentials = CredentialCache(
+                self.store, self._reactor, may_have_changed=write_probe(os.path.abspath(path))
+            )
+        else:
+            self.credentials = CredentialCache(self.store, self._reactor)
 
     def startService(self) -> None:
         """Start the threads and read the credentials."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import Deferred, DeferredLock, fail
 from twisted.internet.interfaces import IReactorTime
@@ -35,7 +35,8 @@ class CredentialCache:
     answer takes does not tell who has an account. With more accounts the ones used last are held, and up to
     `negatives` of the usernames that were asked for in vain. An entry takes about 350 bytes.
 
-    Every `interval` seconds the cache asks what was written, by the command line for one, and drops that;
+    Every `interval` seconds the cache asks what was written, by the command line for one, and drops that,
+    unless `may_have_changed` says that it need not ask;
     after a write of this process it does so before the writer is answered. While the store does not answer,
     what is in memory goes on being served. At most `max_waiting` lookups wait, more fail with StoreBusy.
     """
@@ -51,6 +52,7 @@ class CredentialCache:
         negatives: int = 10_000,
         max_waiting: int = 5_000,
         interval: float = 0.5,
+        may_have_changed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._source = source
         self._capacity = capacity
@@ -72,7 +74,8 @@ class CredentialCache:
         self._waiting = 0
         self._following = DeferredLock()
         self._is_failing = False
-        self._loop = LoopingCall(self._follow)
+        self._may_have_changed = may_have_changed
+        self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         #: Lookups answered from memory, and those that had to ask.
         self.hits = 0
@@ -207,6 +210,11 @@ class CredentialCache:
         self._drop(())
 
     # Following the store
+
+    def _look(self) -> Deferred[None] | None:
+        """Catch up if there may be something to catch up with."""
+        changed = self._may_have_changed()
+        return self._follow() if changed or self._revision is None or self._is_failing else None
 
     def _follow(self) -> Deferred[None]:
         """Catch up with the store; never fails."""
