@@ -42,13 +42,16 @@ class Log(Struct, forbid_unknown_fields=True, frozen=True):
     levels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+_SHORTEST = "Shortest\nlifetime."
+
+
 class Registrar(Struct, forbid_unknown_fields=True, frozen=True):
     """The registrar of RFC 3261 section 10.
 
     Only with this table.
     """
 
-    min_expires: Annotated[int, Meta(ge=1, description="Shortest\nlifetime.")] = 60
+    min_expires: Annotated[int, Meta(ge=1, description=_SHORTEST)] = 60
     class_: str = msgspec.field(default="", name="class")
     limit: int | None = None
 
