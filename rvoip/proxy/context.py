@@ -7,96 +7,24 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from rvoip.common.wheel import Timer
 from rvoip.protocols.dialog.client import ClientTransaction
-from rvoip.protocols.dialog.interfaces import IClientUser
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import TransportError
-from rvoip.protocols.transport.flow import Flow, Target
+from rvoip.protocols.transport.flow import Target
+from rvoip.proxy.branch import Branch
 from rvoip.proxy.fork import Fork
-from rvoip.proxy.targets import Destination, Refused, Targets
+from rvoip.proxy.targets import Refused, Targets
 
 if TYPE_CHECKING:
     from rvoip.proxy.proxy import Proxy
 
-__all__ = ["TIMER_C", "Branch", "ResponseContext"]
-
-TIMER_C = 185.0
-"""Seconds that an INVITE may ring before its branch is given up: over 3 minutes (section 16.6 step 11)."""
+__all__ = ["ResponseContext"]
 
 _log = Logger()
-
-
-@implementer(IClientUser)
-class Branch:
-    """One destination of the request, with what is known of how to reach it."""
-
-    __slots__ = (
-        "cancelled",
-        "client",
-        "context",
-        "destination",
-        "flow",
-        "number",
-        "one_of_many",
-        "others",
-        "request",
-        "response",
-        "targets",
-        "timer_c",
-    )
-
-    def __init__(self, context: ResponseContext, number: int, destination: Destination) -> None:
-        self.context = context
-        self.number = number
-        self.destination = destination
-        self.others = destination.others
-        """Other flows of the same device."""
-        self.request: Request | None = None
-        """What is sent, but for Via and Record-Route."""
-        self.targets: list[Target] = []
-        """Where to send it when what was tried fails."""
-        self.one_of_many = False
-        """Whether there was a choice of targets."""
-        self.flow: Flow | None = None
-        """The flow to take in place of a target."""
-        self.client: ClientTransaction | None = None
-        """The attempt under way; an earlier one has no say any more."""
-        self.response: Response | None = None
-        """What is to be forwarded: the last provisional response, or the final one."""
-        self.timer_c: Timer | None = None
-        self.cancelled = False
-
-    def response_received(self, transaction: ClientTransaction, response: Response) -> None:
-        """See `IClientUser`."""
-        if transaction is self.client:
-            self.context.responded(self, transaction, response)
-
-    def client_failed(self, transaction: ClientTransaction, reason: str) -> None:
-        """See `IClientUser`."""
-        if transaction is self.client:
-            self.context.lost(self, transaction, reason == "timeout")
-
-    def start_timer_c(self) -> None:
-        """Ring no longer than Timer C from now on."""
-        self.stop_timer_c()
-        self.timer_c = self.context.proxy.layer.wheel.schedule(TIMER_C, Branch.rang_out, self)
-
-    def stop_timer_c(self) -> None:
-        """Ring no more."""
-        timer, self.timer_c = self.timer_c, None
-        if timer is not None:
-            timer.cancel()
-
-    def rang_out(self) -> None:
-        """Timer C fired."""
-        self.timer_c = None
-        self.context.rang_out(self)
 
 
 class ResponseContext:
@@ -226,6 +154,8 @@ class ResponseContext:
         branch.client = client
         if client.invite:
             branch.start_timer_c()
+        if branch.targets:
+            branch.hurry_up()
         client.start()
 
     # Backwards.
@@ -234,6 +164,7 @@ class ResponseContext:
         """A response of a branch: RFC 3261 section 16.7."""
         status = response.status
         if branch.one_of_many:
+            branch.stop_hurrying()
             self.proxy.target_answered(client.flow, response)
         if status < 200:
             if status == 100:
@@ -259,8 +190,30 @@ class ResponseContext:
         branch.response = response
         self._do(self.fork.receive(branch.number, status))
 
+    def hurried(self, branch: Branch) -> None:
+        """A target is silent, and there is another one: try that, before the caller has lost patience.
+
+        RFC 3263 section 4.3 waits for a timeout. The first one goes on meanwhile, to be cancelled as soon
+        as it shows that it lives.
+        """
+        client = branch.client
+        if client is None or branch.cancelled or self.fork.done:
+            return
+        self.proxy.target_failed(client.flow)
+        client.cancel()
+        self._send(branch)
+
+    def accepted_late(self, branch: Branch, client: ClientTransaction, response: Response) -> None:
+        """An INVITE was accepted by a target that was given up for dead: it has the call then."""
+        current = branch.client
+        if current is not None and not branch.cancelled:
+            branch.cancelled = True
+            current.cancel(self._cancel_headers)
+        self.responded(branch, client, response)
+
     def lost(self, branch: Branch, client: ClientTransaction, silent: bool) -> None:
         """No answer, or no way: the next target (RFC 3263 section 4.3), else the branch has failed."""
+        branch.stop_hurrying()
         branch.stop_timer_c()
         branch.client = None
         if branch.cancelled:
@@ -274,6 +227,7 @@ class ResponseContext:
                 return
             if self._next_flow(branch):
                 return
+        branch.others = ()
         self._failed(branch, 408 if silent else 503)
 
     def _next_flow(self, branch: Branch) -> bool:
@@ -289,6 +243,7 @@ class ResponseContext:
 
     def _failed(self, branch: Branch, status: int) -> None:
         """The branch ends with a response of our own."""
+        branch.stop_hurrying()
         branch.stop_timer_c()
         branch.response = None
         destination = branch.destination
@@ -346,6 +301,7 @@ class ResponseContext:
 
     def _cancel(self, branch: Branch) -> None:
         branch.cancelled = True
+        branch.stop_hurrying()
         branch.stop_timer_c()
         if branch.client is None:
             self._failed(branch, 487)  # it was not sent yet

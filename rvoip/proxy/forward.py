@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rvoip.protocols.sip.digest import parse_credentials
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request
@@ -63,8 +65,9 @@ def next_hop(request: Request) -> SipURI:
     A strict router as next hop gets the request as it wants it (step 6): its URI becomes the
     Request-URI, ours the last Route.
     """
-    if request.has("route"):
-        first = request.routes[0].sip_uri
+    routes = request.routes
+    if routes:
+        first = routes[0].sip_uri
         if not first.loose:
             request.add("route", f"<{request.uri_text}>")
             request.remove_first_value("route")
@@ -147,16 +150,19 @@ def drop_routes(request: Request, count: int) -> None:
         request.add("route", value)
 
 
-def consume_credentials(request: Request, realm: str) -> None:
-    """Remove the Proxy-Authorization values for a realm of ours: whoever is next must not get to see them.
+def consume_credentials(request: Request, is_ours: Callable[[str], bool]) -> None:
+    """Remove the Proxy-Authorization values for realms of ours: whoever is next must not get to see them.
 
-    Those for other realms go on (section 22.3).
+    Those for other realms go on (section 22.3), and so does what cannot be read.
     """
     values = request.get_all("proxy-authorization")
     others = []
     for value in values:
-        found = parse_credentials(value)
-        if found is None or found.realm != realm:
+        try:
+            found = parse_credentials(value)
+        except SIPParseError:
+            found = None
+        if found is None or not is_ours(found.realm):
             others.append(value)
     if len(others) < len(values):
         request.remove("proxy-authorization")

@@ -23,7 +23,8 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
-from rvoip.proxy.context import Branch, ResponseContext
+from rvoip.proxy.branch import Branch
+from rvoip.proxy.context import ResponseContext
 from rvoip.proxy.events import Answered, HungUp
 from rvoip.proxy.forward import (
     breadth,
@@ -38,32 +39,10 @@ from rvoip.proxy.forward import (
     unknown_extensions,
 )
 from rvoip.proxy.record_route import RecordRoutes, goes_by_flow
+from rvoip.proxy.settings import ProxySettings
 from rvoip.proxy.targets import Destination, Refused, Targets, one_flow_each
 
 __all__ = ["Proxy", "ProxySettings"]
-
-
-class ProxySettings:
-    """What the operator decides; see the `[proxy]` table of the configuration.
-
-    `authenticate`: True asks every request for credentials, None only those for foreign domains, False
-    none, and refuses foreign domains with 403. `fork` is "parallel" or "sequential". A request of more than
-    `large` octets that would go over UDP goes over TCP where it can (RFC 3261 section 18.1.1).
-    """
-
-    __slots__ = ("authenticate", "fork", "large", "record_route")
-
-    def __init__(
-        self,
-        record_route: bool = True,
-        authenticate: bool | None = None,
-        fork: str = "parallel",
-        large: int = 1300,
-    ) -> None:
-        self.record_route = record_route
-        self.authenticate = authenticate
-        self.fork = fork
-        self.large = large
 
 
 @implementer(ITransactionUser)
@@ -192,7 +171,7 @@ class Proxy:
                 return self._forward_later(transaction, user, own)
             if user is None:
                 return None
-            self._vouch(request, user, own)
+            self.authorize(request, user, own)
         else:
             self.authorize(request, None, own)
         targets = self._route(request)
@@ -200,10 +179,6 @@ class Proxy:
             self._launch(transaction, targets)
             return None
         return self._launch_later(transaction, targets)
-
-    def _vouch(self, request: Request, user: str, own: bool) -> None:
-        self.authorize(request, user, own)
-        consume_credentials(request, user.rpartition("@")[2])
 
     async def _forward_later(
         self, transaction: ServerTransaction, waiting: Deferred[str | None], own: bool
@@ -213,7 +188,7 @@ class Proxy:
             user = await waiting
             if user is None or transaction.answered:
                 return
-            self._vouch(transaction.request, user, own)
+            self.authorize(transaction.request, user, own)
             targets = self._route(transaction.request)
             if not isinstance(targets, Targets):
                 targets = await targets
@@ -286,8 +261,11 @@ class Proxy:
             token = self.record_routes.recognise(uri, call_id)
             if token is not None:
                 undo_strict_route(request)
+        routes = request.routes
+        if not routes:
+            request.remove("route")  # it was empty
         own = 0
-        for route in request.routes:
+        for route in routes:
             uri = route.uri
             if not isinstance(uri, SipURI):
                 break
@@ -324,8 +302,7 @@ class Proxy:
         came = context.transaction.flow
         request = forwarded(context.transaction.request, destination.uri, destination.route)
         request.set("max-breadth", str(context.share))
-        if request.has("p-asserted-identity") and not self.trusted(came):
-            request.remove("p-asserted-identity")
+        self._keep_back(request, came)
         hop = next_hop(request)
         branch.request = request
         token = destination.flow_token
@@ -340,6 +317,18 @@ class Proxy:
             branch.targets = self.sized(targets, request)
             return None
         return Deferred.fromCoroutine(self._locate(hop, request))
+
+    def _keep_back(self, request: Request, came: Flow) -> None:
+        """Remove what is only for us, and what nobody outside may assert (RFC 3325 section 5)."""
+        names = request.names
+        if "proxy-authorization" in names:
+            consume_credentials(request, self._is_own_realm)
+        if "p-asserted-identity" in names and not self.trusted(came):
+            request.remove("p-asserted-identity")
+
+    def _is_own_realm(self, realm: str) -> bool:
+        served: bool = self.domains.serves(SipURI("sip", None, realm.lower()))
+        return served
 
     async def _locate(self, hop: SipURI, request: Request) -> list[Target]:
         return self.sized(await self.locator.locate(hop), request)
@@ -419,8 +408,7 @@ class Proxy:
                 return  # not of a dialog that was set up through here
             destination = self._in_dialog(request, flow, token)
             ack = forwarded(request, None)
-            if ack.has("p-asserted-identity") and not self.trusted(flow):
-                ack.remove("p-asserted-identity")
+            self._keep_back(ack, flow)
             hop = next_hop(ack)
             out = None
             if destination.flow_token is not None:

@@ -233,7 +233,7 @@ class Scene:
             server=(PROXY, 5061 if transport == "TLS" else 5060),
             password=PASSWORD,
             script=script,
-            seed=self.network.seed,
+            seed=1000 * self.network.seed + len(self.network.hosts),
             **more,
         )
         phone.open()
@@ -316,6 +316,10 @@ class Peer:
             for one in self.take()
         ]
 
+    def _contact(self, user: str) -> str:
+        param = "" if self.transport == "UDP" else f";transport={self.transport.lower()}"
+        return f"sip:{user}@{self.address}:5060{param}"
+
     def request(
         self,
         method: str = "INVITE",
@@ -328,6 +332,7 @@ class Peer:
         cseq: int = 1,
         branch: str = "",
         contact: str | None = None,
+        contact_params: str = "",
         forwards: str = "70",
         extra: str = "",
         body: str = "",
@@ -335,7 +340,7 @@ class Peer:
         """A request as text, each with a branch and a Call-ID of its own unless given."""
         self._serial += 1
         tag = f";tag={to_tag}" if to_tag else ""
-        contact = f"sip:alice@{self.address}:5060" if contact is None else contact
+        contact = self._contact("alice") if contact is None else contact
         lines = [
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/{self.transport} {self.address}:5060;branch={branch or f'z9hG4bK-{self._serial}'}",
@@ -346,7 +351,7 @@ class Peer:
             f"CSeq: {cseq} {method}",
         ]
         if contact:
-            lines.append(f"Contact: <{contact}>")
+            lines.append(f"Contact: <{contact}>{contact_params}")
         text = "\r\n".join(lines) + "\r\n" + extra
         return f"{text}Content-Length: {len(body)}\r\n\r\n{body}"
 
@@ -361,7 +366,7 @@ class Peer:
                 if name == "to" and ";tag=" not in line and status > 100:
                     line = f"{line};tag={to_tag or f'to-{self.address}'}"
                 lines.append(line)
-        contact = f"sip:bob@{self.address}:5060" if contact is None else contact
+        contact = self._contact("bob") if contact is None else contact
         if contact:
             lines.append(f"Contact: <{contact}>")
         return "\r\n".join(lines) + f"\r\n{extra}Content-Length: 0\r\n\r\n"

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.message import Request
-from rvoip.proxy.context import TIMER_C
+from rvoip.proxy.branch import TIMER_C
 from rvoip.proxy.events import Answered, HungUp
 from rvoip.proxy.proxy import Proxy, ProxySettings
 from rvoip.proxy.targets import Destination, Targets
