@@ -21,12 +21,12 @@ from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.sip.build import respond, via_value
 from rvoip.protocols.sip.check import KNOWN_METHODS
-from rvoip.protocols.sip.errors import SIPError, SIPParseError
+from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import format_host_port
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Flow, Target
-from rvoip.protocols.transport.intake import refusal
+from rvoip.protocols.transport.intake import refusal, way_back
 from rvoip.protocols.transport.interfaces import IMessageReceiver
 
 __all__ = ["TransactionLayer", "TransactionLimits"]
@@ -124,13 +124,9 @@ class TransactionLayer:
         data = refusal(error)
         if data is None or request is None:
             return
-        try:
-            back = flow.reply_flow(request.via)
-        except SIPError:
-            # Without a Via that can be read a datagram has no one to answer; a stream's other end is known.
-            if not flow.reliable:
-                return
-            back = flow
+        back = way_back(request, flow)
+        if back is None:
+            return
         try:
             back.send(data)
         except FlowError:

@@ -136,6 +136,29 @@ def _split_sent_protocol(head: str) -> tuple[str, str]:
     return match[3], match[4]
 
 
+_SENT_BY = re.compile(
+    r"[ \t]*SIP[ \t]*/[ \t]*[0-9.]+[ \t]*/[ \t]*([A-Za-z0-9\-]+)[ \t]+"
+    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._]+)(?:[ \t]*:[ \t]*([0-9]{1,5}))?(?=[ \t;,]|\Z)",
+    re.ASCII | re.IGNORECASE,
+)
+_RPORT = re.compile(r";[ \t]*rport[ \t]*(?:[;=,]|\Z)", re.IGNORECASE)
+
+
+def salvage_via(text: str) -> Via:
+    """What of a topmost Via that cannot be parsed tells where a refusal goes: its sent-by, and rport.
+
+    RFC 4475 sections 3.1.2.1 and 3.1.2.16 want answers to such requests. `SIPParseError` when there is not
+    even that.
+    """
+    found = _SENT_BY.match(text)
+    if found is None:
+        raise SIPParseError("No sent-by in Via")
+    transport, host, port = found.groups()
+    number = parse_number(port, 65535, "port") if port else 0
+    asked = _RPORT.search(text.partition(",")[0])
+    return Via(transport.upper(), host.strip("[]"), number or None, {"rport": None} if asked else {})
+
+
 class CSeq:
     """A CSeq value (RFC 3261 section 20.16)."""
 

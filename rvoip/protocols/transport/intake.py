@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from rvoip.common.clock import Clock
 from rvoip.common.log import LogLimiter
+from rvoip.protocols.sip.address import salvage_via
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPError, SIPParseError
@@ -23,7 +24,7 @@ from rvoip.protocols.transport.guard import Guard
 from rvoip.protocols.transport.interfaces import IMessageReceiver
 from rvoip.protocols.transport.limits import TransportLimits
 
-__all__ = ["AMPLIFICATION", "Intake", "refusal"]
+__all__ = ["AMPLIFICATION", "Intake", "refusal", "way_back"]
 
 AMPLIFICATION = 3
 """A stateless answer is at most so many times as long as what it answers."""
@@ -171,17 +172,30 @@ def answer(error: SIPParseError, flow: Flow) -> None:
     response = refusal(error)
     if response is None or not isinstance(error.message, Request):
         return
-    try:
-        back = flow.reply_flow(error.message.via)
-    except SIPError:
-        # Without a Via that can be read a datagram has no one to answer; a stream's other end is known.
-        if not flow.reliable:
-            return
-        back = flow
+    back = way_back(error.message, flow)
+    if back is None:
+        return
     try:
         back.send(response)
     except FlowError:
         return  # whoever asked has gone
+
+
+def way_back(request: Request, flow: Flow) -> Flow | None:
+    """The flow of the answer to a request that may be malformed; None when nobody could be told.
+
+    Without a Via that says more or less where to, a datagram has no one to answer; a stream's other end is
+    known.
+    """
+    try:
+        return flow.reply_flow(request.via)
+    except SIPError:
+        if flow.reliable:
+            return flow
+    try:
+        return flow.reply_flow(salvage_via(request.get("via") or ""))
+    except SIPError:
+        return None
 
 
 def refusal(error: SIPParseError) -> bytes | None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.protocols.sip.address import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via
+from rvoip.protocols.sip.address import (
+    CSeq,
+    NameAddr,
+    Via,
+    parse_cseq,
+    parse_name_addr,
+    parse_via,
+    salvage_via,
+)
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import Params
 from rvoip.protocols.sip.uri import OpaqueURI, SipURI
@@ -61,6 +69,27 @@ class ViaTests(SynchronousTestCase):
         """Host, port if there is one, brackets for IPv6."""
         self.assertEqual(parse_via("SIP/2.0/UDP H").sent_by, "h")
         self.assertEqual(parse_via("SIP/2.0/UDP [::1]:5060").sent_by, "[::1]:5060")
+
+    def test_salvage(self) -> None:
+        """Of a Via that is none, where the answer goes (RFC 4475 sections 3.1.2.1 and 3.1.2.16)."""
+        for text, host, port, rport in (
+            ("SIP/2.0/UDP 192.0.2.15;;,;,,", "192.0.2.15", None, None),
+            ("SIP/7.0/UDP c.example.com;branch=z9hG4bK1", "c.example.com", None, None),
+            ("SIP/7.0/UDP [2001:db8::1]:5070;;rport", "2001:db8::1", 5070, ""),
+            ("SIP/2.0/UDP h : 65535 ;x=\x01, SIP/2.0/UDP b;rport", "h", 65535, None),
+        ):
+            self.assertRaises(SIPParseError, parse_via, text)
+            via = salvage_via(text)
+            self.assertEqual((via.host, via.port, via.rport), (host, port, rport), text)
+        for text in (
+            "",
+            "nonsense h",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP h:99999",
+            "SIP/2.0/UDP h:1x",
+            "SIP/2.0/UDP \u0660",
+        ):
+            self.assertRaises(SIPParseError, salvage_via, text)
 
     def test_bad(self) -> None:
         """None of these is a Via."""

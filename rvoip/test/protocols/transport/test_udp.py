@@ -210,6 +210,19 @@ class BadSIPTests(DatagramTestCase):
             self.protocol(receiver=None).datagramReceived(options(1).replace(*change), PEER)
             self.assertEqual([answer.status for answer in self.answers()], [status], change)
 
+    def test_a_bad_via_is_followed_as_far_as_it_can_be(self) -> None:
+        """RFC 4475 sections 3.1.2.1 and 3.1.2.16: such requests are answered, to the sent-by port."""
+        for change, status, port in (
+            ((b"Via: SIP/2.0/UDP", b"Via: SIP/7.0/UDP"), 400, 5070),
+            ((b";branch=", b";;,;branch="), 400, 5070),
+            ((b";branch=", b";;rport;branch="), 400, PEER[1]),
+        ):
+            self.socket.sent.clear()
+            data = options(1, via="SIP/2.0/UDP 192.0.2.77:5070", params="")
+            self.protocol(receiver=None).datagramReceived(data.replace(*change), PEER)
+            self.assertEqual([answer.status for answer in self.answers()], [status], change)
+            self.assertEqual(self.socket.sent[0][1], (PEER[0], port), change)
+
     def test_no_answer(self) -> None:
         protocol = self.protocol(receiver=None)
         broken = (b"CSeq: 1", b"CSeq: x")
