@@ -122,7 +122,7 @@ class TransactionLayer:
         """Answer what was a request, as far as it could be read, and keep nothing of it."""
         request = error.message
         data = refusal(error)
-        if data is None or request is None:
+        if data is None or not isinstance(request, Request):
             return
         back = way_back(request, flow)
         if back is None:
