@@ -6,6 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -49,7 +50,7 @@ class HostileCase(SynchronousTestCase):
     After each test every server that it used must be as well as before: see `check_health`.
     """
 
-    servers: dict[str, Callable[[str], Server]] = SERVERS
+    servers: ClassVar[dict[str, Callable[[str], Server]]] = SERVERS
 
     def serve(self, name: str) -> Server:
         """The server of this name; its health is checked when the test is over."""
