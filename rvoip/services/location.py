@@ -106,5 +106,7 @@ def destinations(bindings: tuple[Binding, ...]) -> list[Destination]:
         except SIPParseError:
             continue  # a row that somebody else wrote
         if isinstance(uri, SipURI):
-            found.append(Destination(uri, binding.path, binding.received or None, binding.q, binding.is_flow))
+            flow = binding.is_flow
+            instance = binding.instance if flow else ""
+            found.append(Destination(uri, binding.path, binding.received or None, binding.q, flow, instance))
     return found
