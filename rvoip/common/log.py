@@ -153,14 +153,22 @@ class _LineObserver:
         self._bytes = getattr(stream, "buffer", None)
         self._stream = stream
         self._shown = frozenset(LogLevel.lookupByName(name) for name in LEVELS[LEVELS.index(level) :])
+        self._all = LogLevel.debug in self._shown
         self._second = -1
         self._second_text = ""
         self.lost = 0
         """Lines that the stream did not take."""
 
     def __call__(self, event: LogEvent) -> None:
-        """Write `event` when its level is shown. Nothing is raised: a log must not break what it logs."""
-        if event.get("log_level") not in self._shown:
+        """Write `event` when its level is shown. Nothing is raised: a log must not break what it logs.
+
+        What Twisted says in its old way, of each socket that it opens or closes, counts as debug: a question
+        to DNS would be four lines.
+        """
+        level = event.get("log_level")
+        if level not in self._shown:
+            return
+        if level is LogLevel.info and event.get("log_namespace") == "log_legacy" and not self._all:
             return
         try:
             line = self._line(event)

@@ -209,10 +209,14 @@ class JSONTests(Base):
         self.assertEqual((record["level"], record["namespace"]), ("error", "a\\nb"))
 
     def test_legacy_events(self) -> None:
+        """Those are debug, for Twisted tells of each socket so; their errors are errors."""
         publisher = LogPublisher(self.observer)
-        legacy.LogPublisher(observerPublisher=LogPublisher(), publishPublisher=publisher).msg(
-            "old", "style", user="bob"
-        )
+        old = legacy.LogPublisher(observerPublisher=LogPublisher(), publishPublisher=publisher)
+        old.msg("old", "style", user="bob")
+        self.assertEqual(self.lines(), [])
+        publisher = LogPublisher(JSONObserver(self.stream, "debug"))
+        old = legacy.LogPublisher(observerPublisher=LogPublisher(), publishPublisher=publisher)
+        old.msg("old", "style", user="bob")
         record = self.record()
         self.assertEqual((record["message"], record["user"]), ("old style", "bob"))
         self.assertNotIn("isError", record)
