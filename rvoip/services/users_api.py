@@ -197,7 +197,7 @@ def serve_keys(api: API, accounts: AccountsService) -> None:
         The first one closes an API that was open: from then on each call needs a key, or the token of the
         configuration.
         """
-        call_may_grant(call, body.scopes)
+        _check_grant(call, body.scopes)
         with store_errors():
             key, record = await accounts.opened.add_key(
                 body.name, body.scopes, owner=body.owner, expires=body.expires
@@ -211,7 +211,7 @@ def serve_keys(api: API, accounts: AccountsService) -> None:
             await accounts.opened.remove_key(prefix)
 
 
-def call_may_grant(call: Call, scopes: list[str]) -> None:
+def _check_grant(call: Call, scopes: list[str]) -> None:
     """Raise a 403 when a caller would give a key what it may not do itself."""
     if missing := call.principal.missing(scopes):
         raise HTTPError(403, f"the token lacks the scope {' '.join(missing)}, so it cannot give it")
