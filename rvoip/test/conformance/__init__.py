@@ -1,4 +1,7 @@
-"""Messages and vectors of the standards, read from the folder that CONFORMANCE_DIR names."""
+"""Messages and vectors of the standards, read from the folder that CONFORMANCE_DIR names.
+
+The tests beside this send them, and what else the standards ask for, to running roles.
+"""
 
 from __future__ import annotations
 
