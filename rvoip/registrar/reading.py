@@ -123,8 +123,6 @@ class Reading:
                 call_id = old.call_id
             if old.params == shown:
                 shown = old.params
-            if old.granted == granted:
-                granted = old.granted
             if old.received == received:
                 received = old.received
         elif key == uri_text:

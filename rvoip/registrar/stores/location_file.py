@@ -154,6 +154,8 @@ class LocationFile:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
+            # Reads come from elsewhere, and the kernel has the pages: more here is memory for nothing.
+            connection.execute("PRAGMA cache_size = -512")
         except BaseException:
             connection.close()
             raise

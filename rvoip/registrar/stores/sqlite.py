@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -234,13 +234,14 @@ class SQLiteStore:
             # In this order, so that a change which finds the writer awake is in the queue when it looks.
             self._wake.clear()
             self._awake = False
+            closing = self._closing.is_set()  # asked first, so that all that came before the close is done
             while queue:
-                if len(queue) < _FEW and not self._closing.is_set():
+                if len(queue) < _FEW and not closing:
                     self._closing.wait(self._window)
                 batch = [queue.popleft() for _ in range(min(len(queue), _MOST_AT_ONCE))]
                 failing = self._write(batch, failing)
             failing = self._do_chores(failing)
-            if self._closing.is_set() and not queue:
+            if closing:
                 break
         try:
             self._file.close()
@@ -250,19 +251,18 @@ class SQLiteStore:
 
     def _write(self, batch: list[_Waiting], failing: bool) -> bool:
         """One transaction; returns whether it failed."""
-        results: list[Result]
-        failed: StoreError | None = None
-        try:
-            results = self._file.write([change for change, _ in batch])
-        except StoreError as error:
-            failed = error
-        except Exception as error:
-            failed = StoreError(f"{self._file.path}: {error!r}")
+        results: list[Result] = []
+
+        def write() -> None:
+            results.extend(self._file.write([change for change, _ in batch]))
+
+        failed = self._attempt(write)
         if failed is not None:
             # One error each: whoever waits may raise it, and a traceback belongs to one of them.
             results = [type(failed)(failed.reason) for _ in batch]
+        failing = self._note(failed, failing)
         self._reactor.callFromThread(self._settle, batch, results)
-        return self._note(failed, failing)
+        return failing
 
     def _do_chores(self, failing: bool) -> bool:
         """What is not urgent: it is tried again when it fails."""
@@ -270,18 +270,29 @@ class SQLiteStore:
         if jumped is None and sweep_at is None:
             return failing
         self._sweep_at = None
-        try:
+
+        def work() -> None:
             if jumped is not None:
                 self._file.correct_clock(*jumped)
                 if self._jumped_to is jumped:
                     self._jumped_to = None
             if sweep_at is not None:
                 self._file.sweep(sweep_at)
+
+        return self._note(self._attempt(work), failing)
+
+    def _attempt(self, work: Callable[[], object]) -> StoreError | None:
+        """Do it; whatever goes wrong, the thread lives on."""
+        try:
+            work()
         except StoreError as error:
-            return self._note(error, failing)
-        return self._note(None, failing)
+            return error
+        except Exception as error:
+            return StoreError(f"{self._file.path}: {error!r}")
+        return None
 
     def _note(self, failed: StoreError | None, failing: bool) -> bool:
+        """Report a change from working to failing or back; returns whether it fails."""
         if (failed is not None) != failing:
             self._file.be_patient(_PATIENT if failing else _IMPATIENT)
             self._reactor.callFromThread(self._report, "" if failed is None else failed.reason)
