@@ -242,6 +242,7 @@ class Proxy:
             transaction.respond_stateless(response)
         else:
             transaction.respond(response)
+        self._tell(transaction.request, response, 0.0)
 
     # Routes.
 
@@ -434,21 +435,18 @@ class Proxy:
 
     def forwarded_response(self, context: ResponseContext, response: Response) -> None:
         """A provisional or the final response went back; tell who listens of calls that begin and end."""
+        if response.status >= 200:
+            self._tell(context.transaction.request, response, self.layer.now() - context.began)
+
+    def _tell(self, request: Request, response: Response, after: float) -> None:
         events = self.events
-        if events is None or response.status < 200:
+        if events is None:
             return
-        request = context.transaction.request
-        if request.method == "INVITE" and events.wants(Answered):
-            if request.to.tag is None:
+        if request.method == "INVITE":
+            if events.wants(Answered) and request.to.tag is None:
+                caller, callee = request.from_.uri_text, request.to.uri_text
                 events.publish(
-                    Answered(
-                        request.call_id,
-                        request.from_.uri_text,
-                        request.to.uri_text,
-                        response.status,
-                        response.reason,
-                        self.layer.now() - context.began,
-                    )
+                    Answered(request.call_id, caller, callee, response.status, response.reason, after)
                 )
         elif request.method == "BYE" and events.wants(HungUp):
             events.publish(HungUp(request.call_id, request.from_.uri_text, response.status))
