@@ -336,6 +336,23 @@ class CancelTests(Base):
 
 
 class EventTests(Base):
+    def test_a_refused_call_is_told(self) -> None:
+        told: list[Any] = []
+
+        class Bus:
+            def wants(self, kind: type) -> bool:
+                return True
+
+            def publish(self, event: object) -> None:
+                told.append(event)
+
+        scene = self.scene()
+        scene.proxy.events = Bus()
+        call = scene.phone("alice").call("sip:nobody@example.test")
+        call.established().addErrback(lambda failure: None)
+        scene.advance(1)
+        self.assertEqual([(one.status, one.callee) for one in told], [(404, "sip:nobody@example.test")])
+
     def test_each_call_is_told_once(self) -> None:
         told: list[Any] = []
 
