@@ -317,7 +317,8 @@ def parse_uri(text: str) -> URI:
 
 # "sip:user@host:port", the common form, in which nothing needs a closer look.
 _TYPICAL = re.compile(
-    r"(sips?):([A-Za-z0-9_.+\-]+)@([A-Za-z0-9][A-Za-z0-9.\-]*)(?::([0-9]{1,5}))?((?:;[A-Za-z0-9\-]+=[A-Za-z0-9.\-]+)*)\Z"
+    r"(sips?):(?:([A-Za-z0-9_.+\-]+)@)?([A-Za-z0-9][A-Za-z0-9.\-]*)(?::([0-9]{1,5}))?"
+    r"((?:;[A-Za-z0-9\-]+(?:=[A-Za-z0-9.\-]+)?)*)\Z"
 ).match
 
 
@@ -329,9 +330,8 @@ def _parse(text: str) -> URI:
         if port is None or port <= 65535:
             params: Pairs = ()
             if tail:
-                params = tuple(
-                    [(name, value) for name, _, value in [p.partition("=") for p in tail[1:].split(";")]]
-                )
+                pieces = [piece.partition("=") for piece in tail[1:].split(";")]
+                params = tuple([(name, value if equals else None) for name, equals, value in pieces])
             return SipURI(scheme, user, host.lower(), port, params)
     scheme, colon, rest = text.partition(":")
     lowered = scheme.lower()
