@@ -14,6 +14,7 @@ from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.digest import DigestCredentials, parse_credentials
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI, escape_user
+from rvoip.protocols.transport.intake import AMPLIFICATION
 from rvoip.proxy.interfaces import IAuthenticator
 from rvoip.services.domains import Domains
 from rvoip.users.errors import StoreError
@@ -23,6 +24,12 @@ from rvoip.users.passwords import HA1Set
 __all__ = ["Authenticator"]
 
 User = Deferred[str | None] | str | None
+
+_SMALL = 300
+"""Characters of headers above which three challenges do not make an answer thrice as long as the request."""
+
+_STAMP = 40
+"""Octets that the transport may have added to the request: rport and received."""
 
 
 @implementer(IAuthenticator)
@@ -136,17 +143,22 @@ class Authenticator:
         """Ask, one header a known algorithm (RFC 8760 section 2.3), and keep nothing."""
         self.challenged += 1
         source = transaction.flow.remote[0]
+        request = transaction.request
         values = self._verifier.challenges(realm, self._wall(), stale, source)
-        if len(values) > 1 and reads_one_challenge(transaction.request):
+        if len(values) > 1 and reads_one_challenge(request):
             values = values[:1]
-        transaction.respond_stateless(
-            respond(
-                transaction.request,
-                status,
-                to_tag=transaction.stateless_tag,
-                headers=[(header, value) for value in values],
-            )
-        )
+        headers = [(header, value) for value in values]
+        response = respond(request, status, to_tag=transaction.stateless_tag, headers=headers)
+        if not transaction.flow.reliable and sum(map(len, request.lines)) < _SMALL:
+            # Its source may be forged: nobody shall be flooded by way of us. A phone's REGISTER is larger.
+            most = AMPLIFICATION * (len(request.to_bytes()) - _STAMP)
+            while len(headers) > 1 and len(response.to_bytes()) > most:
+                del headers[-1]
+                response = respond(request, status, to_tag=transaction.stateless_tag, headers=headers)
+            if len(response.to_bytes()) > most:
+                transaction.abandon()
+                return
+        transaction.respond_stateless(response)
 
 
 def reads_one_challenge(request: Request) -> bool:
