@@ -223,7 +223,7 @@ class Baresip:
         if not re.search(reason, event["param"]):
             raise self.process.failure(f"closed the call for {event['param']!r}, not {reason!r}")
 
-    def hears(self, more: int = 25) -> None:
+    def hears(self, more: int = 10) -> None:
         """Wait until that many more packets of sound have come in."""
         before = self._packets()
         until(lambda: self._packets() >= before + more, f"{self.name} hears {more} packets more")
@@ -248,8 +248,8 @@ class Baresip:
     def _messages(self) -> list[tuple[str, bool]]:
         found = []
         for destination, text in re.findall(
-            r"^\S*#\n(?:UDP|TCP|TLS) \S+ -> (\S+):\d+\n(.*?)(?=\x1b\[;m)", self.process.output, re.M | re.S
+            r"#\n(?:UDP|TCP|TLS) \S+ -> (\S+):\d+\n(.*?)(?=\x1b\[;m)", self.process.output, re.S
         ):
             # Its connections come from 127.0.0.1, whatever it is bound to.
-            found.append((text, destination not in (self.host, "127.0.0.1")))
+            found.append((text.replace("\r", ""), destination not in (self.host, "127.0.0.1")))
         return found

@@ -86,8 +86,24 @@ class InteropTestCase(SynchronousTestCase):
         phone.registered()
         return phone
 
-    def sipp(self, scenario: str, remote: str = "", **options: Any) -> SIPp:
+    def sipp(self, scenario: str, remote: str = "", *, host: str = "", **options: Any) -> SIPp:
         """A run of sipp."""
-        started = SIPp(self.folder, scenario, self.host(), remote, **options)
+        started = SIPp(self.folder, scenario, host or self.host(), remote, **options)
         self.addCleanup(started.close)
         return started
+
+    def binds(self, role: Role, user: str, contact: str, transport: str = "udp") -> None:
+        """Register a contact (host:port) for a user, on behalf of a program that does not do it itself.
+
+        From the contact's own address: else it looks like one behind a NAT.
+        """
+        registering = self.sipp(
+            "register",
+            role.address,
+            host=contact.partition(":")[0],
+            name=f"register-{user}-{contact}",
+            transport=transport,
+            users=[(user, f"pw-{user}")],
+            keys={"contact": contact, "expires": "600"},
+        )
+        registering.succeed()

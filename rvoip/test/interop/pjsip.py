@@ -111,6 +111,7 @@ class PJSIP:
         """Wait for a call to come in, and ring; returns its Call-ID."""
         call_id = str(self.wait("incoming")["call_id"])
         self.do("answer", status=180)
+        self.wait("call", state="early", status=180)
         return call_id
 
     def answer(self) -> None:
@@ -155,7 +156,7 @@ class PJSIP:
         """Wait until a call ends that it was offered and did not answer: it was cancelled."""
         self.failed(487)
 
-    def hears(self, more: int = 25) -> None:
+    def hears(self, more: int = 10) -> None:
         """Wait until that many more packets of sound have come in."""
         before = self._packets()
         until(lambda: self._packets() >= before + more, f"{self.name} hears {more} packets more")
@@ -180,6 +181,6 @@ class PJSIP:
         return until(lambda: self.received(pattern), f"{self.name} receives {pattern!r}")[0]
 
     def _messages(self, way: str, pattern: str) -> list[str]:
-        text = self.wire.read_text("utf-8", "replace") if self.wire.exists() else ""
+        text = self.wire.read_text("utf-8", "replace").replace("\r", "") if self.wire.exists() else ""
         found = re.findall(rf"{way} \d+ bytes [^\n]*:\n(.*?)\n--end msg--", text, re.S)
         return [message for message in found if re.search(pattern, message, re.M)]

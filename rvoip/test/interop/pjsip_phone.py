@@ -41,6 +41,17 @@ def tell(event: str, **fields: Any) -> None:
     os.write(1, json.dumps({"event": event, **fields}).encode() + b"\n")
 
 
+class Log(pj.LogWriter):  # type: ignore[misc]
+    """Writes what PJSIP logs at once: into its own log file it writes a block at a time."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+    def write(self, entry: pj.LogEntry) -> None:
+        os.write(self.file, entry.msg.encode("utf-8", "surrogateescape"))
+
+
 class Call(pj.Call):  # type: ignore[misc]
     """Tells what happens in a call, and sends a tone into it."""
 
@@ -144,8 +155,9 @@ class Phone:
         config.uaConfig.threadCnt = 0
         config.uaConfig.mainThreadOnly = True
         config.logConfig.level = 5
-        config.logConfig.consoleLevel = 0
-        config.logConfig.filename = settings["log"]
+        config.logConfig.consoleLevel = 5
+        # PJSIP belongs to it then: it must not be collected before.
+        config.logConfig.writer = Log(settings["log"]).__disown__()
         config.medConfig.hasIoqueue = True
         endpoint.libInit(config)
         transport = pj.TransportConfig()
@@ -181,6 +193,8 @@ class Phone:
                 "digest", "*", settings["user"], pj.PJSIP_CRED_DATA_PLAIN_PASSWD, settings["password"]
             )
         )
+        # Else it makes offers of its own accord, until one codec is left, and a test counts offers.
+        config.mediaConfig.lockCodecEnabled = False
         config.mediaConfig.transportConfig.boundAddress = settings["host"]
         config.mediaConfig.transportConfig.port = settings["rtp_port"]
         return config
@@ -280,6 +294,8 @@ class Phone:
                     return
                 except pj.Error as error:
                     tell("refused", command=name, why=error.info())
+                except IndexError:
+                    tell("refused", command=name, why="there is no call")
 
     def close(self) -> None:
         """Unregister, hang up, end."""

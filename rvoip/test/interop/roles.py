@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import rvoip
 from rvoip.test.interop.processes import PATIENCE, Process, free_port, run, until
@@ -35,8 +35,8 @@ def command(*arguments: str) -> list[str]:
 class Role:
     """A role with UDP, TCP and TLS listeners on one address, its API, and accounts; stores are SQLite.
 
-    `tables` replaces the text of tables of the configuration, or adds some, as in {"proxy": 'fork =
-    "sequential"'}. The password of user U is "pw-U".
+    `tables` replaces the text of tables of the configuration, or adds some, as in {"log": "level = 'warn'"};
+    `sip` adds lines to the table of that name. The password of user U is "pw-U".
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Role:
         role: str = "rvoip-proxy",
         users: tuple[str, ...] = ("alice", "bob", "carol", "dave"),
         tables: Mapping[str, str] | None = None,
+        sip: str = "",
         name: str = "",
     ) -> None:
         self.role = role
@@ -63,7 +64,7 @@ class Role:
         certificate, key = self.authority.issue(DOMAIN, host).write(self.folder)
         written = {
             "sip": f'listen = ["udp:{self.address}", "tcp:{self.address}", "tls:{self.tls_address}"]\n'
-            f'domains = ["{DOMAIN}"]',
+            f'domains = ["{DOMAIN}"]\n{sip}',
             "tls": f'certificate = "{certificate}"\nprivate_key = "{key}"',
             "http": f'listen = "{host}:{http_port}"',
             "log": "activity = true",
@@ -75,11 +76,24 @@ class Role:
             **(tables or {}),
         }
         self.config.write_text("".join(f"[{table}]\n{text}\n" for table, text in written.items()))
-        self.import_users(users)
+        self._make_accounts(users)
         self.process = self._start()
 
+    _accounts: ClassVar[dict[tuple[str, ...], bytes]] = {}
+
+    def _make_accounts(self, users: tuple[str, ...]) -> None:
+        """Import accounts, once in a run for each list of users: it takes as long as a short test."""
+        database = self.folder / "users.db"
+        known = self._accounts.get(users)
+        if known is None:
+            self.import_users(users)
+            assert not database.with_name("users.db-wal").exists(), "all is in one file"
+            self._accounts[users] = database.read_bytes()
+        else:
+            database.write_bytes(known)
+
     def import_users(self, users: tuple[str, ...]) -> None:
-        """Make accounts."""
+        """Make accounts with `rvoip user import`."""
         lines = "".join(f"{user}:{DOMAIN}:pw-{user}\n" for user in users)
         done = run(command("user", "import", "-", "--config", str(self.config)), self.folder, stdin=lines)
         assert done.returncode == 0 and f"{len(users)} added" in done.stdout, done

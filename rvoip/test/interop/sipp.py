@@ -16,9 +16,9 @@ _SCENARIOS = Path(__file__).with_name("sipp")
 class SIPp:
     """A run of a scenario, as often as `calls` says and at most `rate` a second.
 
-    `keys` are what the scenario has as [NAME]; `users` are (user, password), taken in turn for its [field0] and
-    [field1]. `transport` is "udp" or "tcp". `lost` is the percentage of messages that it forgets, both ways.
-    `remote` is host:port; without it the scenario waits for requests.
+    `keys` are what the scenario has as [NAME]; `users` are (user, password), taken in turn for its [field0]
+    and [field1]. `transport` is "udp" or "tcp". `lost` is the percentage of messages that it forgets, both
+    ways. `remote` is host:port; without it the scenario waits for requests.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class SIPp:
         if status != 0 or counts != [self.calls, 0]:
             errors = self.errors.read_text("utf-8", "replace")[:4000] if self.errors.exists() else ""
             raise AssertionError(
-                f"{self.name}: status {status}, of {self.calls} calls {counts[0]} succeeded, {counts[1]} failed; "
-                f"see {self.process.log}\n{errors}"
+                f"{self.name}: status {status}; of {self.calls} calls {counts[0]} succeeded, {counts[1]} failed;"
+                f" see {self.process.log}\n{errors}"
             )
 
     def _counted(self, what: str) -> int:
