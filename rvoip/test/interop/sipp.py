@@ -81,8 +81,8 @@ class SIPp:
         if status != 0 or counts != [self.calls, 0]:
             errors = self.errors.read_text("utf-8", "replace")[:4000] if self.errors.exists() else ""
             raise AssertionError(
-                f"{self.name}: status {status}; of {self.calls} calls {counts[0]} succeeded, {counts[1]} failed;"
-                f" see {self.process.log}\n{errors}"
+                f"{self.name}: status {status}; of {self.calls} calls {counts[0]} succeeded, {counts[1]}"
+                f" failed; see {self.process.log}\n{errors}"
             )
 
     def _counted(self, what: str) -> int:

@@ -1,4 +1,4 @@
-"""Calls between two phones through the proxy: ring, answer, talk, hold, resume, hang up; over each transport."""
+"""Calls between two phones through the proxy: ring, answer, talk, hold, resume, hang up; each transport."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class CallCase(InteropTestCase):
             self.assertEqual(len(came), {"INVITE": 5, "ACK": 5, "BYE": 1, "200 ": 6}[what], what)
             self.assertEqual(came, went)
         requests = [
-            one["text"] for one in messages if one["direction"] == "in" and "SIP/2.0 " != one["text"][:8]
+            one["text"] for one in messages if one["direction"] == "in" and one["text"][:8] != "SIP/2.0 "
         ]
         in_dialog = [text for text in requests if re.search("(?m)^To: .*;tag=", text)]
         self.assertTrue(in_dialog)

@@ -124,7 +124,8 @@ class OutcomeTests(InteropTestCase):
             for message in role.ladder(call_id)
             if message["direction"] == "out" and message["text"].startswith("INVITE ")
         ]
-        self.assertEqual((len(sent), len(set(sent))), (7, 1))  # at 0, 1, 3, 7, 15, 31 and 63*T1
+        self.assertEqual(len(set(sent)), 1)
+        self.assertIn(len(sent), (6, 7))  # at 0, 1, 3, 7, 15, 31*T1, and 63*T1 unless that is late by one T1
 
     def test_unknown_user(self) -> None:
         """Nobody of that name: 404."""
