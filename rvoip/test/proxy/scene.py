@@ -91,7 +91,7 @@ class Names(Locator):
         self._reactor = reactor
 
     def locate_now(self, uri: Any) -> list[Target] | None:
-        if not isinstance(uri, SipURI) or uri.host[-1].isdigit():
+        if not isinstance(uri, SipURI) or ":" in uri.host or uri.host[-1].isdigit():
             return super().locate_now(uri)
         return None if self.delay is not None else self._named(uri)
 
@@ -134,11 +134,13 @@ class Scene:
         limits: TransactionLimits | None = None,
         proxy_class: type[Proxy] = Proxy,
         trusted: Callable[[Flow], bool] = lambda flow: False,
+        address: str = PROXY,
     ) -> None:
+        self.address = address
         self.network = SimulatedNetwork(
             seed=seed, loss=loss, duplicate=duplicate, reorder=reorder, delay=delay
         )
-        self.reactor = self.network.host("proxy", PROXY)
+        self.reactor = self.network.host("proxy", address)
         random = Random(f"proxy {seed}")
         self.transport = TransportLayer(self.reactor, tls=tls)
         self.wheel = TimerWheel(self.reactor)
@@ -153,7 +155,7 @@ class Scene:
         )
         self.transport.receiver = self.layer
         for name in listen:
-            self.transport.listen(ListenAddress(name, PROXY, 5061 if name == "TLS" else 5060))
+            self.transport.listen(ListenAddress(name, address, 5061 if name == "TLS" else 5060))
         self.domains = Domains([DOMAIN], [(one.host, one.port) for one in self.transport.listeners])
         assert IDomains.providedBy(self.domains)
         self.places = Places(self.reactor)
@@ -218,11 +220,12 @@ class Scene:
         register: bool = True,
         port: int = 5060,
         device: str = "",
+        address: str = "",
         **more: Any,
     ) -> Phone:
         """A phone of NAME@example.test, registered; `device` tells several phones of one user apart."""
         host = device or name
-        address = f"10.0.1.{len(self.network.hosts)}"
+        address = address or f"10.0.1.{len(self.network.hosts)}"
         reactor = self.network.host(host, address)
         phone = Phone(
             reactor,
@@ -230,7 +233,7 @@ class Scene:
             host=address,
             port=port,
             transport=transport,
-            server=(PROXY, 5061 if transport == "TLS" else 5060),
+            server=(self.address, 5061 if transport == "TLS" else 5060),
             password=PASSWORD,
             script=script,
             seed=1000 * self.network.seed + len(self.network.hosts),

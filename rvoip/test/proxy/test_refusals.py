@@ -56,7 +56,7 @@ class FormTests(RefusalBase):
 
     def test_proxy_require(self) -> None:
         answer = self.check(420, extra="Proxy-Require: foo, path\r\nProxy-Require: BAR\r\n")
-        self.assertEqual(answer.get("unsupported"), "foo, bar")
+        self.assertEqual(answer.get("unsupported"), "foo, BAR")
 
     def test_require_is_nothing_to_a_proxy(self) -> None:
         self.alice.send(self.alice.request(extra="Require: foo\r\n"))
