@@ -6,10 +6,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyClass, verifyObject
 
+from rvoip.protocols.dialog.interfaces import IClientUser, ITransactionUser
 from rvoip.protocols.sip.message import Request
-from rvoip.proxy.branch import TIMER_C
+from rvoip.proxy.branch import TIMER_C, Branch
 from rvoip.proxy.events import Answered, HungUp
+from rvoip.proxy.interfaces import IAuthenticator, IDomains, ILocation
 from rvoip.proxy.proxy import Proxy, ProxySettings
 from rvoip.proxy.targets import Destination, Targets
 from rvoip.test.proxy.scene import PROXY, Scene, sip
@@ -333,6 +336,23 @@ class CancelTests(Base):
         self.assertEqual(alice.starts(), [])
         self.assertEqual(scene.proxy.forwarded, 0)
         self.assertEqual(scene.leftovers(), [])
+
+
+class InterfaceTests(Base):
+    def test_interfaces(self) -> None:
+        scene = self.scene()
+        self.assertTrue(verifyObject(ITransactionUser, scene.proxy))
+        self.assertTrue(verifyClass(IClientUser, Branch))
+        self.assertTrue(verifyObject(IDomains, scene.domains))
+        self.assertTrue(verifyObject(ILocation, scene.places))
+        self.assertTrue(verifyObject(IAuthenticator, scene.authenticator))
+
+    def test_settings(self) -> None:
+        settings = ProxySettings()
+        self.assertEqual(
+            (settings.record_route, settings.authenticate, settings.fork, settings.large),
+            (True, None, "parallel", 1300),
+        )
 
 
 class EventTests(Base):
