@@ -119,7 +119,7 @@ def breadth(request: Request) -> int:
 
 def unknown_extensions(request: Request) -> list[str]:
     """The option tags of Proxy-Require that a proxy here does not know (section 16.3 step 5)."""
-    return [tag for tag in request.option_tags("proxy-require") if tag not in _SUPPORTED]
+    return request.other_tags("proxy-require", _SUPPORTED)
 
 
 _SUPPORTED = frozenset(("path", "outbound"))

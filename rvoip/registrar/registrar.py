@@ -110,7 +110,7 @@ class Registrar:
 
     def check_required(self, request: Request) -> None:
         """Refuse option tags that are not `supported` with 420 (RFC 3261 section 10.3 step 2)."""
-        unknown = [tag for tag in request.option_tags("require") if tag not in self.supported]
+        unknown = request.other_tags("require", self.supported)
         if unknown:
             raise RegistrationRefused(420, headers=[("unsupported", ", ".join(unknown))])
 

@@ -22,6 +22,8 @@ __all__ = ["SERVER", "Core"]
 
 SERVER = f"rvoip/{__version__}"
 
+_SUPPORTED = ("path", "outbound")
+
 
 @implementer(ITransactionUser)
 class Core:
@@ -96,7 +98,7 @@ class Core:
         """RFC 3261 section 11.2."""
         if self._encoded(transaction, request):
             return
-        unknown = request.option_tags("require")
+        unknown = request.other_tags("require", _SUPPORTED)
         if unknown:
             self._refuse(transaction, 420, headers=(("Unsupported", ", ".join(unknown)),))
             return
@@ -105,7 +107,7 @@ class Core:
             ("Accept", "*/*" if self.proxy is not None else "application/sdp"),
             ("Accept-Encoding", "identity"),
             ("Accept-Language", "en"),
-            ("Supported", "path, outbound"),
+            ("Supported", ", ".join(_SUPPORTED)),
             ("Server", SERVER),
         )
         transaction.respond_stateless(

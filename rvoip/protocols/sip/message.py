@@ -7,6 +7,7 @@ module is written so that mypyc can compile it.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from rvoip.protocols.sip.address import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via
@@ -313,6 +314,14 @@ class Message:
         """The option tags of Require, Supported, Proxy-Require or Unsupported, lower-cased."""
         return [value.lower() for value in self.values(name)] if name in self.names else []
 
+    def other_tags(self, name: str, known: Container[str]) -> list[str]:
+        """The option tags of Require or Proxy-Require that are not among these lower-case ones, as written:
+        what goes into the Unsupported of a 420.
+        """
+        return (
+            [value for value in self.values(name) if value.lower() not in known] if name in self.names else []
+        )
+
     # Writing.
 
     @property
@@ -583,7 +592,7 @@ def _cut_body(message: Request | Response, body: bytes, bare: bool) -> None:
                 raise SIPParseError("Different Content-Length values", 400, message)
     if bare and len(body) < length:
         body = message.body = body.replace(b"\n", b"\r\n")
-        if len(body) < length:
+        if len(body) != length:
             # Nobody counted these octets as they came (RFC 5118 section 4.6): what is there is the body.
             length = len(body)
             message.set("content-length", str(length))

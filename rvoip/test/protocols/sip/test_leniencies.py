@@ -40,7 +40,8 @@ class LeniencyTests(SynchronousTestCase):
 
     def test_length_of_lf_lines(self) -> None:
         """There a Content-Length may have counted CRLF, or nothing; it goes out put right."""
-        for length, body in ((b"6", b"a\r\nb\r\n"), (b"99", b"a\r\nb\r\n"), (b"4", b"a\nb\n"), (b"1", b"a")):
+        whole = b"a\r\nb\r\n"
+        for length, body in ((b"6", whole), (b"99", whole), (b"5", whole), (b"4", b"a\nb\n"), (b"1", b"a")):
             message = parse_message(
                 HEAD.replace(b"\r\n", b"\n") + b"Content-Length: " + length + b"\n\na\nb\n"
             )

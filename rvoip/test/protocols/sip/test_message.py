@@ -313,6 +313,12 @@ class AccessTests(SynchronousTestCase):
         )
         self.assertEqual(invite().option_tags("require"), [])
 
+    def test_other_tags(self) -> None:
+        """Those that are not known, spelled as they came: their sender looks for them in Unsupported."""
+        request = invite("Require: 100rel, aTag", "Require: Path")
+        self.assertEqual(request.other_tags("require", ("path", "outbound")), ["100rel", "aTag"])
+        self.assertEqual(invite().other_tags("require", ()), [])
+
 
 class WriteTests(SynchronousTestCase):
     """Unchanged lines are written back octet for octet."""
