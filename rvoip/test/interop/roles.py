@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -127,9 +129,31 @@ class Role:
         self.process.signal(signal.SIGKILL)
         assert self.process.wait() == -signal.SIGKILL
 
-    def restart(self) -> None:
-        """Start it again, after it was ended."""
+    def restart(self) -> float:
+        """Start it again, after it was ended; returns the seconds until it answered for the first time."""
+        began = time.monotonic()
         self.process = self._start()
+        until(self._answers, "an answer to OPTIONS")
+        return time.monotonic() - began
+
+    def _answers(self) -> bool:
+        """Whether OPTIONS over UDP is answered."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.bind((self.host, 0))
+            asking.settimeout(0.1)
+            port, unique = asking.getsockname()[1], time.monotonic_ns()
+            asking.sendto(
+                f"OPTIONS sip:{self.address} SIP/2.0\r\n"
+                f"Via: SIP/2.0/UDP {self.host}:{port};branch=z9hG4bK{unique}\r\n"
+                f"From: <sip:ping@{DOMAIN}>;tag=1\r\nTo: <sip:{self.address}>\r\n"
+                f"Call-ID: ping-{unique}\r\nCSeq: 1 OPTIONS\r\n"
+                "Max-Forwards: 1\r\nContent-Length: 0\r\n\r\n".encode(),
+                (self.host, self.port),
+            )
+            try:
+                return asking.recv(65536).startswith(b"SIP/2.0 200 ")
+            except OSError:
+                return False
 
     def close(self) -> None:
         """End it at once, whatever state it is in."""
@@ -174,9 +198,9 @@ class Role:
         until(lambda: len(self.bindings(user)) == count, f"{count} contacts of {user}")
         return self.bindings(user)
 
-    def listed(self, user: str) -> list[dict[str, Any]]:
-        """The contacts of a user, as `rvoip binding list` shows them."""
-        done = self.rvoip("binding", "list", f"{user}@{DOMAIN}", "--json")
+    def listed(self, user: str = "") -> list[dict[str, Any]]:
+        """The contacts of a user, or all there are, as `rvoip binding list` shows them."""
+        done = self.rvoip("binding", "list", *([f"{user}@{DOMAIN}"] if user else []), "--json")
         assert done.returncode == 0, done
         return list(json.loads(done.stdout))
 

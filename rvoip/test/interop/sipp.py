@@ -18,7 +18,8 @@ class SIPp:
 
     `keys` are what the scenario has as [NAME]; `users` are (user, password), taken in turn for its [field0]
     and [field1]. `transport` is "udp" or "tcp". `lost` is the percentage of messages that it forgets, both
-    ways. `remote` is host:port; without it the scenario waits for requests.
+    ways. `remote` is host:port; without it the scenario waits for requests. `method` takes the place of
+    METHOD in the scenario.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class SIPp:
         keys: Mapping[str, str] | None = None,
         users: Sequence[tuple[str, str]] = (),
         lost: int = 0,
+        method: str = "",
         patience: int = 20,
     ) -> None:
         self.name = name or f"sipp-{scenario}"
@@ -44,8 +46,13 @@ class SIPp:
         self.wire = folder / f"{self.name}.messages"
         self.errors = folder / f"{self.name}.errors"
         self.patience = patience
+        file = _SCENARIOS / f"{scenario}.xml"
+        if method:
+            text = file.read_text().replace("METHOD", method)
+            file = folder / f"{self.name}.xml"
+            file.write_text(text)
         command = [
-            *(peer("sipp"), "-nostdin", "-sf", str(_SCENARIOS / f"{scenario}.xml")),
+            *(peer("sipp"), "-nostdin", "-sf", str(file)),
             *("-i", host, "-p", str(self.port), "-t", {"udp": "u1", "tcp": "t1"}[transport]),
             *("-m", str(calls), "-r", str(rate), "-l", str(calls)),
             *("-timeout", f"{patience}s", "-timeout_error"),
