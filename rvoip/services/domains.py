@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from zope.interface import implementer
 
@@ -25,11 +25,20 @@ class Domains:
         self.names = [name.lower().rstrip(".") for name in names]
         self._names = frozenset(self.names)
         self._addresses: frozenset[tuple[str, int]] = frozenset()
+        self._is_local: Callable[[str, int], bool] | None = None
         self.listen_on(addresses)
 
-    def listen_on(self, addresses: Iterable[tuple[str, int]]) -> None:
-        """The listening addresses, (host, port), once the ports are known."""
+    def listen_on(
+        self, addresses: Iterable[tuple[str, int]], is_local: Callable[[str, int], bool] | None = None
+    ) -> None:
+        """The listening addresses, (host, port), once the ports are known.
+
+        `is_local` tells of a numeric host and port whether they are ours: where "any address" is listened
+        on, the addresses do not say.
+        """
         self._addresses = frozenset((host.lower(), port) for host, port in addresses)
+        wild = any(host in ("0.0.0.0", "::") for host, _ in self._addresses)
+        self._is_local = is_local if wild else None
 
     @property
     def first(self) -> str:
@@ -47,7 +56,9 @@ class Domains:
         port = uri.port
         if port is None:
             port = 5061 if uri.secure or uri.transport == "tls" else 5060
-        return (uri.host, port) in self._addresses
+        if (uri.host, port) in self._addresses:
+            return True
+        return self._is_local is not None and self._is_local(uri.host, port)
 
     def domain(self, uri: SipURI) -> str:
         """The served domain that the URI's host is or stands for."""

@@ -93,7 +93,8 @@ class SIPService(Service):
                 self.transport.listen(address)
         except (ListenError, TLSFileError) as error:
             raise StartError(str(error)) from None
-        self.domains.listen_on([(one.host, one.port) for one in self.transport.listeners])
+        listeners = self.transport.listeners
+        self.domains.listen_on([(one.host, one.port) for one in listeners], self.transport.is_local)
 
     def stopService(self) -> Deferred[None]:
         """Close all sockets."""
