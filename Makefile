@@ -63,6 +63,7 @@ bench-smoke: $(VENV)/.installed
 
 soak: $(VENV)/.installed
 	$(BIN)/python tools/fuzz/fuzz_sip.py --inputs $(SOAK_INPUTS)
+	RVOIP_SOAK=1 $(BIN)/python -m twisted.trial rvoip.test.registrar.stores.test_kill
 	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES) --kills $(SOAK_KILLS)
 
 clean:

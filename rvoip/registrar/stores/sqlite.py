@@ -177,6 +177,8 @@ class SQLiteStore:
 
     def expire(self, now: float, wall_now: float) -> list[Removed]:
         """Drop what is over, and have the writer delete its rows bit by bit."""
+        if self._thread is None or self._closed is not None:
+            return []
         offset = wall_now - now
         if abs(offset - self._wall_offset) >= _JUMP:
             _log.warn(
@@ -185,9 +187,8 @@ class SQLiteStore:
             )
             self._wall_offset = offset
             self._jumped_to = (now, wall_now)
-        if self._thread is not None and self._closed is None:
-            self._sweep_at = now
-            self._wake.set()
+        self._sweep_at = now
+        self._wake.set()
         return self._index.expire(now)
 
     def _settle(self, batch: list[_Waiting], results: list[Result]) -> None:

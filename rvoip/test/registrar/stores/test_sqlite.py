@@ -251,6 +251,17 @@ class SQLiteStoreTests(StoreContract, TestCase):
         self.assertEqual(error.reason, f"{self.path} is in use by another process")
         await self.again(store)
 
+    async def test_not_open(self) -> None:
+        """Before and after, there is nothing to expire and nothing to write."""
+        store = self.make_store()
+        self.assertEqual(store.expire(NOW, WALL), [])
+        self.assertRaises(StoreError, store.apply, change(bound()))
+        store.open(NOW, WALL)
+        await settled(store.apply(change(bound())))
+        await settled(store.close())
+        self.assertEqual(store.expire(NOW + 100, WALL), [])
+        self.assertEqual(len(rows(self.path)), 1)
+
     async def test_open_twice(self) -> None:
         store = await self.opened()
         self.assertRaises(StoreError, store.open, NOW, WALL)
