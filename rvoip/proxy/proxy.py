@@ -164,7 +164,7 @@ class Proxy:
             own = False  # a preloaded route leads elsewhere, whatever the Request-URI says
         authenticate = self.settings.authenticate
         if authenticate or not own:
-            if authenticate is False and not request.has("proxy-authorization"):
+            if authenticate is False:
                 raise Refused(403, "No relay for foreign domains", stateless=True)
             user = self.authenticator.authenticate(transaction)
             if isinstance(user, Deferred):

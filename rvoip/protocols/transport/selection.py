@@ -288,13 +288,14 @@ def search_for_uri(uri: URI, supported: Sequence[str], families: Sequence[int]) 
     The search for where a request to `uri` goes (RFC 3263 section 4).
 
     `supported` are the transports ("UDP", "TCP", "TLS") that can be sent on, in order of preference where the
-    domain has none. Raises `LocateError`: 416 for a scheme that cannot be followed.
+    domain has none. Raises `LocateError`: 416 for a scheme that cannot be followed, 480 for a sips URI where
+    there is no TLS (RFC 5630 section 5.3).
     """
     if not isinstance(uri, SipURI):
         raise LocateError(f"the scheme {uri.scheme} leads to no SIP server", 416)
     secure = uri.scheme == "sips"
     if secure and "TLS" not in supported:
-        raise LocateError("there is no TLS here for a sips URI", 416)
+        raise LocateError("there is no TLS here for a sips URI", 480)
     usable = ["TLS"] if secure else list(supported)
     written = uri.transport
     host = uri.host

@@ -121,6 +121,8 @@ class ForeignTests(RefusalBase):
         self.start(False)
         answer = self.refused(self.scene_, self.alice, self.alice.request(uri=self.foreign), 403)
         self.assertEqual(answer.reason, "No relay for foreign domains")
+        made_up = 'Proxy-Authorization: Digest username="a", realm="b", nonce="c", uri="d", response="e"\r\n'
+        self.refused(self.scene_, self.alice, self.alice.request(uri=self.foreign, extra=made_up), 403)
         self.assertEqual(self.victim.take(), [])
         self.alice.send(self.alice.request())
         self.assertEqual(self.bob.starts(), ["INVITE"])

@@ -212,7 +212,7 @@ class DomainTests(SynchronousTestCase):
         for uri, supported, status in (
             ("tel:+15551234", ALL, 416),
             ("mailto:alice@example.com", ALL, 416),
-            ("sips:example.com", ("UDP", "TCP"), 416),
+            ("sips:example.com", ("UDP", "TCP"), 480),
             ("sips:example.com;transport=udp", ALL, 503),
             ("sip:example.com;transport=ws", ALL, 503),
             ("sip:example.com;transport=sctp", ALL, 503),
