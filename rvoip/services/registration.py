@@ -179,7 +179,10 @@ class Registration:
         )
 
     def _answer(self, transaction: ServerTransaction, response: Response) -> None:
-        transaction.respond_stateless(response) if response.status >= 300 else transaction.respond(response)
+        if self._stateless or response.status >= 300:
+            transaction.respond_stateless(response)
+        else:
+            transaction.respond(response)
 
 
 def flow_of(request: Request, flow: Flow) -> str:
