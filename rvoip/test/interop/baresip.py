@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,15 @@ class Baresip:
         transport: str = "udp",
         password: str = "",
         account: str = "",
+        contacts: Sequence[str] = (),
         name: str = "",
         ca: Path | None = None,
         ring: int = 120,
         calls: int = 4,
     ) -> None:
         """`address` is USER@HOST[:PORT], `outbound` the URI of the proxy that all requests are sent to, and
-        `account` more parameters of the account. It takes `calls` calls at once and rings for `ring` seconds.
+        `account` more parameters of the account; `contacts` are lines of its address book. It takes `calls`
+        calls at once and rings for `ring` seconds.
         """
         program = peer("baresip")
         self.user = address.partition("@")[0]
@@ -91,7 +94,7 @@ class Baresip:
             + (f';outbound="{outbound}"' if outbound else "")
             + f"{account}\n"
         )
-        (home / "contacts").touch()
+        (home / "contacts").write_text("".join(f"{line}\n" for line in contacts))
         self.process = Process(self.name, [program, "-s", "-v", "-f", str(home)], folder)
         self.process.wait_for("^baresip is ready")
         self._control = socket.create_connection((host, control), PATIENCE)

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.test.interop.baresip import Baresip
+from rvoip.test.interop.kamailio import Kamailio
 from rvoip.test.interop.pjsip import PJSIP
 from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
@@ -85,6 +86,12 @@ class InteropTestCase(SynchronousTestCase):
         self.addCleanup(phone.close)
         phone.registered()
         return phone
+
+    def kamailio(self, proxy: str) -> Kamailio:
+        """A Kamailio that sends what is not for itself to `proxy`."""
+        started = Kamailio(self.folder, self.host(), proxy)
+        self.addCleanup(started.close)
+        return started
 
     def sipp(self, scenario: str, remote: str = "", *, host: str = "", **options: Any) -> SIPp:
         """A run of sipp."""

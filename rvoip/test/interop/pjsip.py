@@ -34,6 +34,7 @@ class PJSIP:
         password: str = "",
         expires: int = 3600,
         ca: Path | None = None,
+        prack: bool = False,
         name: str = "",
     ) -> None:
         """`proxy` is the URI that all requests are sent to; `expires` 0 leaves it unregistered; with `ca` the
@@ -53,6 +54,7 @@ class PJSIP:
             "transport": transport,
             "expires": expires,
             "ca": str(ca) if ca else "",
+            "prack": prack,
             "rtp_port": PJSIP._ports,
             "log": str(self.wire),
         }

@@ -143,7 +143,8 @@ class Phone:
     """One account, one transport, a null sound device.
 
     Settings: `user`, `domain`, `password`, `host` (ours), `proxy` (URI that all requests are sent to),
-    `transport`, `expires`, `ca` (file, or "" to trust any certificate), `codec`.
+    `transport`, `expires`, `ca` (file, or "" to trust any certificate), `rtp_port`, `prack` (demand that
+    provisional responses are acknowledged), `log` (file for all messages).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -193,6 +194,8 @@ class Phone:
                 "digest", "*", settings["user"], pj.PJSIP_CRED_DATA_PLAIN_PASSWD, settings["password"]
             )
         )
+        if settings["prack"]:
+            config.callConfig.prackUse = pj.PJSUA_100REL_MANDATORY
         # Else it makes offers of its own accord, until one codec is left, and a test counts offers.
         config.mediaConfig.lockCodecEnabled = False
         config.mediaConfig.transportConfig.boundAddress = settings["host"]

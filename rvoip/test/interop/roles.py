@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import sys
 import time
 import urllib.error
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import rvoip
+from rvoip.test.interop.ping import ping
 from rvoip.test.interop.processes import PATIENCE, Process, free_port, run, until
 from rvoip.testing.certificates import Authority
 
@@ -133,27 +133,8 @@ class Role:
         """Start it again, after it was ended; returns the seconds until it answered for the first time."""
         began = time.monotonic()
         self.process = self._start()
-        until(self._answers, "an answer to OPTIONS")
+        until(lambda: ping(self.address).startswith("SIP/2.0 200 "), "an answer to OPTIONS")
         return time.monotonic() - began
-
-    def _answers(self) -> bool:
-        """Whether OPTIONS over UDP is answered."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-            asking.bind((self.host, 0))
-            asking.settimeout(0.1)
-            port, unique = asking.getsockname()[1], time.monotonic_ns()
-            asking.sendto(
-                f"OPTIONS sip:{self.address} SIP/2.0\r\n"
-                f"Via: SIP/2.0/UDP {self.host}:{port};branch=z9hG4bK{unique}\r\n"
-                f"From: <sip:ping@{DOMAIN}>;tag=1\r\nTo: <sip:{self.address}>\r\n"
-                f"Call-ID: ping-{unique}\r\nCSeq: 1 OPTIONS\r\n"
-                "Max-Forwards: 1\r\nContent-Length: 0\r\n\r\n".encode(),
-                (self.host, self.port),
-            )
-            try:
-                return asking.recv(65536).startswith(b"SIP/2.0 200 ")
-            except OSError:
-                return False
 
     def close(self) -> None:
         """End it at once, whatever state it is in."""

@@ -1,4 +1,4 @@
-"""sipp, with the scenarios in the folder sipp/."""
+"""sipp, with the scenarios in the folder of that name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rvoip.test.interop.processes import Process, free_port, peer
 
 __all__ = ["SIPp"]
 
-_SCENARIOS = Path(__file__).with_name("sipp")
+_SCENARIOS = Path(__file__).with_name("scenarios")
 
 
 class SIPp:
