@@ -35,7 +35,7 @@ DEPTH_LIMIT: Final = 64
 JSON_TYPE: Final = "application/json"
 
 # A string is one token, closed or not, so that no body makes the search go back.
-_JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_JSON_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 _JSON_MEDIA_TYPE: Final = re.compile(
     r'application/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?', re.IGNORECASE
 )

@@ -27,11 +27,12 @@ _MARKS: Final = (
 )  # fmt: skip
 
 # Blanks, with the folding of lines.
-_FOLD: Final = r"(?:[ \t]|\r?\n[ \t]|\\r\\n[ \t]|\\n[ \t])*+"
+_FOLD: Final = r"(?:[ \t]|\r?\n[ \t]|\\r\\n[ \t]|\\n[ \t])*"
 
 # The rest of a header's value: to the end of its line, with folded lines, whether the line end is a line end
-# or is written as an escape. Possessive, so that no input makes it backtrack.
-_REST: Final = r"(?:[^\r\n\\]|\r?\n[ \t]+|\\r\\n[ \t]+|\\n[ \t]+|\\(?!r|n))*+"
+# or is written as an escape. Nothing stands behind it, so no input makes it backtrack. (Possessive groups are wrong
+# in Python 3.11.2.)
+_REST: Final = r"(?:[^\r\n\\]|\r?\n[ \t]+|\\r\\n[ \t]+|\\n[ \t]+|\\(?!r|n))*"
 
 
 def _hide(match: re.Match[str]) -> str:
@@ -60,7 +61,7 @@ _PATTERNS: Final = (
             # name=value, name: value and "name": "value", when the name says that it is a secret.
             r"((?<![a-z\d-])(?:[a-z\d-]*+_)?(?:passw(?:ord|d)|passphrase|secret|token|ha1|c?nonce|nextnonce|response"
             r"|rspauth|api[_-]?key|private[_-]?key)s?+\\?[\"']?[ \t]*+[=:][ \t]*+)"
-            r"(?:\\\"(?:[^\"\\]|\\[^\"])*+(?:\\\")?|\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|[^\s,;&\"')}]++)",
+            r"(?:\\\"(?:[^\"\\]|\\[^\"])*(?:\\\")?|\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|[^\s,;&\"')}]++)",
         )
     ),
     _URL_PASSWORD,

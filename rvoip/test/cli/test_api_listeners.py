@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 from twisted.internet import reactor as global_reactor
@@ -25,8 +27,9 @@ class ListenerTests(TestCase):
     """A real server in this process; the command's calls block, so they are made in a thread."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir()
+        # The path of a Unix socket has 107 bytes at most, and trial's folders may be deeper than that.
+        self.folder = Path(mkdtemp())
+        self.addCleanup(rmtree, self.folder)
         write_certificate(str(self.folder / "a.pem"), str(self.folder / "a.key"), ["sip.example.test"])
 
     def listen(self, listen: str, **files: str) -> str:
