@@ -30,8 +30,8 @@ _MARKS: Final = (
 _FOLD: Final = r"(?:[ \t]|\r?\n[ \t]|\\r\\n[ \t]|\\n[ \t])*"
 
 # The rest of a header's value: to the end of its line, with folded lines, whether the line end is a line end
-# or is written as an escape. Nothing stands behind it, so no input makes it backtrack. (Possessive groups are wrong
-# in Python 3.11.2.)
+# or is written as an escape. Nothing stands behind it, so no input makes it backtrack. (It is no possessive
+# group because those are wrong in Python 3.11.2.)
 _REST: Final = r"(?:[^\r\n\\]|\r?\n[ \t]+|\\r\\n[ \t]+|\\n[ \t]+|\\(?!r|n))*"
 
 
