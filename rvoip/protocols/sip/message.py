@@ -12,7 +12,7 @@ from typing import Any
 
 from rvoip.protocols.sip.address import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via
 from rvoip.protocols.sip.errors import SIPBuildError, SIPParseError
-from rvoip.protocols.sip.grammar import is_token, parse_number, split_outside
+from rvoip.protocols.sip.grammar import format_params, is_token, parse_number, split_outside
 from rvoip.protocols.sip.headers import parse_header
 from rvoip.protocols.sip.names import COMPACT, DISPLAY, KNOWN, LISTS, display_name
 from rvoip.protocols.sip.uri import URI, is_one_word, parse_uri
@@ -405,11 +405,12 @@ class Request(Message):
                 return
         elif via.host != host:
             params["received"] = host
-        text = str(via)
-        if "," in line:
-            rest = split_outside(line[line.index(":") + 1 :], ",")[1:]
-            if rest:
-                text = ", ".join([text, *[piece.strip(" \t") for piece in rest]])
+        value = line[line.index(":") + 1 :]
+        first, *rest = split_outside(value, ",") if "," in value else [value]
+        # The sent-by stays as it was written: its owner may compare it octet for octet.
+        text = first.partition(";")[0].strip(" \t") + format_params(params)
+        if rest:
+            text = ", ".join([text, *[piece.strip(" \t") for piece in rest]])
         self.lines[index] = "Via: " + text
 
 

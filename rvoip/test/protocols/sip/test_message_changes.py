@@ -120,6 +120,11 @@ class StampViaTests(SynchronousTestCase):
         """received names the packet's source."""
         self.assertEqual(self.stamp("SIP/2.0/UDP h;branch=1"), ["SIP/2.0/UDP h;branch=1;received=192.0.2.9"])
 
+    def test_the_sent_by_stays_as_it_was_written(self) -> None:
+        """Whoever wrote it may compare it octet for octet."""
+        for via in ("SIP/2.0/UDP Phone.LOCAL", "SIP / 2.0 / UDP  Phone.LOCAL : 5061"):
+            self.assertEqual(self.stamp(f"{via};branch=1"), [f"{via};branch=1;received=192.0.2.9"])
+
     def test_source_is_sent_by(self) -> None:
         """Nothing to say: the line stays octet for octet."""
         self.assertEqual(self.stamp("SIP/2.0/UDP  192.0.2.9 ;branch=1"), ["SIP/2.0/UDP  192.0.2.9 ;branch=1"])
