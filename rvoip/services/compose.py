@@ -25,6 +25,7 @@ from rvoip.services.authenticate import Authenticator
 from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
 from rvoip.services.core import Core
+from rvoip.services.first_challenge import FirstChallenge
 from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
 from rvoip.services.registration import Registration
@@ -53,7 +54,7 @@ class SIPRole(Role):
         self.events = EventBus(reactor)
         self.sip = SIPService(reactor, config, file)
         self.lag = LagProbe(reactor, self.sip.admission.note_lag)
-        self.accounts = AccountsService(reactor, config.users.store)
+        self.accounts = self._make_accounts(file)
         self._verifier = DigestVerifier.with_secret(
             digest,
             os.urandom(32),
@@ -70,6 +71,8 @@ class SIPRole(Role):
         self.proxy = self._make_proxy(file) if proxy else None
         self.core = Core(self.sip.domains, self.registration, self.proxy)
         self.sip.transactions.user = self.core
+        if self.registration is not None and self.registration.authenticator is not None:
+            self._challenge_early()
         if config.log.activity:
             log_activity(self.events)
         self.registrations = dict.fromkeys(("created", "refreshed", "removed", "expired"), 0)
@@ -83,6 +86,25 @@ class SIPRole(Role):
         if self.http.service is not None:
             self.add(self.http.service, "http", CLOSE_DEADLINE + 1)
         self.add(self.sip, "sip")
+
+    def _make_accounts(self, file: str) -> AccountsService:
+        try:
+            return AccountsService(self._reactor, self.config.users.store)
+        except StartError as error:
+            raise ConfigError(file, "users.store", str(error)) from None
+
+    def _challenge_early(self) -> None:
+        """Answer what comes without credentials before it is parsed, unless each message is to be traced."""
+        if self.config.trace.keep and self.config.trace.registrations:
+            return
+        self.sip.transport.intake.early = FirstChallenge(
+            self._verifier,
+            self.authenticator,
+            self.sip.domains,
+            self.sip.transactions,
+            time.time,
+            self.sip.tokens(),
+        )
 
     def _make_location(self, file: str) -> LocationService:
         try:

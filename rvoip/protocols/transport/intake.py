@@ -19,7 +19,7 @@ from rvoip.protocols.sip.errors import SIPError, SIPParseError
 from rvoip.protocols.sip.message import Request, Response, parse_message
 from rvoip.protocols.transport.counters import Counters
 from rvoip.protocols.transport.errors import FlowError
-from rvoip.protocols.transport.flow import Flow
+from rvoip.protocols.transport.flow import Address, Flow
 from rvoip.protocols.transport.guard import Guard
 from rvoip.protocols.transport.interfaces import IMessageReceiver
 from rvoip.protocols.transport.limits import TransportLimits
@@ -65,6 +65,8 @@ class Intake:
         self.force_rport = force_rport
         self.tap: Callable[[Message, bytes, Flow], object] | None = None
         """Called with each checked message, its octets and its flow, before the message is handed on."""
+        self.early: Callable[[bytes, Address, Flow], bool] | None = None
+        """Asked about each datagram before it is parsed; True when it has answered it."""
         self._lines = LogLimiter(clock.seconds)
 
     def deliver(self, message: Message, flow: Flow) -> Awaitable[object] | None:

@@ -111,6 +111,9 @@ class SIPDatagramProtocol(DatagramProtocol):
                 # A forged source: whatever answers would go to no one or to many.
                 self._counters.drop("source")
                 return
+        early = self.intake.early
+        if early is not None and early(datagram, addr, flow):
+            return
         try:
             message = parse_message(datagram, self._message_limits)
             check(message, self._message_limits)
