@@ -54,7 +54,7 @@ COMPACT = {
 PORTS = (5060, 5061, 5050, 6050, 19823)
 """The sent-by ports of the senders in RFC 4475, RFC 5118 and the examples, none (5060) among them."""
 
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|<[^>]*>|[^,"<]|["<]')
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|<[^>]*>|.')
 
 
 def own_address(last: int, ports: Sequence[int]) -> tuple[str, list[socket.socket]]:

@@ -182,19 +182,19 @@ class RegistrationTests(ElementCase):
     """The registrations of RFC 3665, 3327, 3608 and 5626, as far as this registrar is set up as theirs."""
 
     servers: ClassVar = {
-        "registrar": element(
+        "fresh registrar": element(
             "registrar",
             f"{OPEN}max_expires = 4294967295\nservice_route = {json.dumps(SERVICE_ROUTE)}\n",
             DOMAINS,
         ),
-        "authenticating": element("registrar", "[registrar]\n", DOMAINS),
+        "fresh authenticating": element("registrar", "[registrar]\n", DOMAINS),
     }
 
     def ask(self, name: str, change: Callable[[bytes], bytes] = lambda data: data) -> Text:
         """The answer to an example, without the dots that stand for the rest of it."""
         data = octets(FOLDER, f"{name.partition('-')[0]}/{name}.sip").replace(b"\r\n . . .\r\n", b"\r\n")
         data = change(data)
-        with Peer(self.serve("registrar")) as peer:
+        with Peer(self.serve("fresh registrar")) as peer:
             found = self.exchange_one(peer, data)
             ((port, answer),) = found.answers
             self.check_answer(peer, data, port, answer)
@@ -232,7 +232,7 @@ class RegistrationTests(ElementCase):
 
     def test_rfc3665_sections_2_1_and_2_5(self) -> None:
         """A challenge; credentials that are not the user's, and those that are."""
-        server = self.serve("authenticating")
+        server = self.serve("fresh authenticating")
         server.add_user("bob", "secret of bob", "biloxi.example.com")
         with Peer(server) as peer:
 
@@ -267,7 +267,7 @@ class RegistrationTests(ElementCase):
         answer = self.ask("rfc3327-004-REGISTER")
         self.check_like(answer, "rfc3327-005-200", "path")
         self.assertEqual(answer.values("contact"), ["<sip:UA1@192.0.2.4>;expires=3600"])
-        server = self.serve("registrar")
+        server = self.serve("fresh registrar")
         status, shown = server.api("GET", "/v1/bindings/UA1@examplehome.com")
         self.assertEqual(status, 200)
         self.assertEqual(
@@ -307,8 +307,8 @@ class RegistrationTests(ElementCase):
     def test_rfc5626_section_3_2(self) -> None:
         """The first registration of a client, on a flow of its own."""
         with (
-            Peer(self.serve("registrar")) as peer,
-            Stream(peer.host, self.serve("registrar").address) as stream,
+            Peer(self.serve("fresh registrar")) as peer,
+            Stream(peer.host, self.serve("fresh registrar").address) as stream,
         ):
             data = octets(FOLDER, "rfc5626/rfc5626-001-REGISTER.sip")
             ((_, answer),) = self.exchange_one(peer, data, stream=stream).answers
