@@ -18,7 +18,7 @@ from rvoip.users.credentials import CredentialCache
 from rvoip.users.errors import StoreBusy, StoreError
 from rvoip.users.interfaces import ICredentials
 from rvoip.users.passwords import HA1Set
-from rvoip.users.probe import write_probe
+from rvoip.users.probe import WriteProbe
 from rvoip.users.store import UserStore
 
 __all__ = ["AccountsService"]
@@ -26,14 +26,22 @@ __all__ = ["AccountsService"]
 
 @implementer(ICredentials)
 class AccountsService(Service):
-    """Accounts and their digest credentials; `store` and `credentials` exist once it was opened."""
+    """Accounts and their digest credentials; `store` and `credentials` exist once it was opened.
+
+    Raises `StartError` when `url` names no store.
+    """
 
     name = "accounts"
 
     def __init__(self, reactor: Any, url: str) -> None:
+        try:
+            self._unopened = UserStore(url)
+        except StoreError as error:
+            raise StartError(str(error)) from None
         self._reactor = reactor
         self._url = url
         self._pool: ThreadPool | None = None
+        self._probe: WriteProbe | None = None
         self.store: AsyncUserStore | None = None
         self.credentials: CredentialCache | None = None
         self.keys = 0
@@ -43,7 +51,7 @@ class AccountsService(Service):
         """Open and migrate the database; `StartError` in one line when that fails."""
         super().privilegedStartService()
         try:
-            opened = UserStore(self._url).open()
+            opened = self._unopened.open()
             self.keys = len(opened.list_keys())
         except StoreError as error:
             raise StartError(str(error)) from None
@@ -52,9 +60,8 @@ class AccountsService(Service):
         self.store.follow(self._count_keys)
         scheme, _, path = self._url.partition(":")
         if scheme == "sqlite":
-            self.credentials = CredentialCache(
-                self.store, self._reactor, may_have_changed=write_probe(os.path.abspath(path))
-            )
+            self._probe = WriteProbe(os.path.abspath(path))
+            self.credentials = CredentialCache(self.store, self._reactor, may_have_changed=self._probe)
         else:
             self.credentials = CredentialCache(self.store, self._reactor)
 
@@ -72,6 +79,8 @@ class AccountsService(Service):
         if store is None or pool is None or self.credentials is None:
             return succeed(None)
         self.credentials.stop()
+        if self._probe is not None:
+            self._probe.close()
 
         def end(result: object) -> None:
             pool.stop()

@@ -82,6 +82,9 @@ class Role(OrderedService):
         try:
             super().privilegedStartService()
         except (ConfigError, StartError) as error:
+            if sys.stderr is not sys.__stderr__ and sys.__stderr__ is not None:
+                # twistd has put the log in its place: there it is a line among others.
+                print(error, file=sys.__stderr__, flush=True)
             raise SystemExit(str(error)) from None
 
     def startService(self) -> None:

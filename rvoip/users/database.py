@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from rvoip.users.errors import StoreBusy, StoreError
+from rvoip.users.schema import VERSION_TABLE
 
 __all__ = ["Database", "database_url"]
 
@@ -87,6 +88,8 @@ class Database:
             raise StoreError(f"{path}: {error.strerror}") from None
         with self._translated():
             with contextlib.closing(sqlite3.connect(path, timeout=self._busy_timeout)) as connection:
+                # Before anything is written: a file of something else is a wrong path, and stays as it is.
+                self._check_owner(connection)
                 self._use_wal(connection)
                 if path.stat().st_size <= _CHECKED_BYTES:
                     (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -124,6 +127,14 @@ class Database:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
         elif writes:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITE_LOCK)))
+
+    def _check_owner(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file that has tables and is not ours."""
+        names = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        }
+        if names and VERSION_TABLE not in names:
+            raise StoreError(f"{self.shown}: holds other tables and none of users")
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         """Switch to write-ahead logging, which lets readers and a writer work side by side.

@@ -151,6 +151,8 @@ class LocationFile:
             cached_statements=32,
         )
         try:
+            # Before anything is written: a file of something else is a wrong path, and stays as it is.
+            self._check_owner(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -161,8 +163,8 @@ class LocationFile:
             raise
         return connection
 
-    def _check_schema(self) -> None:
-        connection = self._open_connection()
+    def _check_owner(self, connection: sqlite3.Connection) -> None:
+        """Refuse a file that is not ours, or of a later schema."""
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
@@ -170,6 +172,10 @@ class LocationFile:
             raise StoreError(f"{self.path} holds something else than bindings")
         if version > SCHEMA_VERSION:
             raise StoreError(f"{self.path} is of a newer version (schema {version}, not {SCHEMA_VERSION})")
+
+    def _check_schema(self) -> None:
+        connection = self._open_connection()
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if not tables:
             connection.executescript(SCHEMA)
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

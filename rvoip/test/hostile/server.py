@@ -69,14 +69,12 @@ def free_port(host: str) -> int:
 
 
 def run_role(role: str, folder: Path, config: str | None, patience: float = PATIENCE, **more: Any) -> Ended:
-    """Start a role that is expected not to start; what it left."""
-    arguments = []
+    """Start a role that is expected not to start; what it left. Without `config` the file is not there."""
     if config is not None:
         (folder / "rvoip.toml").write_text(config, encoding="utf-8")
-        arguments = ["--config", "rvoip.toml"]
     try:
         done = subprocess.run(
-            command(role, *arguments),
+            command(role, "--config", "rvoip.toml"),
             cwd=folder,
             capture_output=True,
             timeout=patience,

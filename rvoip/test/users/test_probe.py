@@ -7,7 +7,7 @@ import sqlite3
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.users.probe import write_probe
+from rvoip.users.probe import WriteProbe
 
 
 class ProbeTests(SynchronousTestCase):
@@ -23,14 +23,15 @@ class ProbeTests(SynchronousTestCase):
 
     def test_tells_of_writes(self) -> None:
         """Yes at first and after each write, else no."""
-        written = write_probe(self.path)
+        written = WriteProbe(self.path)
+        self.addCleanup(written.close)
         self.assertEqual([written(), written(), written()], [True, False, False])
         self.other.execute("INSERT INTO t VALUES (1)")
         self.assertEqual([written(), written()], [True, False])
 
     def test_does_not_wait_for_a_writer(self) -> None:
         """A transaction that holds the write lock is not a write yet."""
-        written = write_probe(self.path)
+        written = WriteProbe(self.path)
         written()
         self.other.execute("BEGIN EXCLUSIVE")
         self.other.execute("INSERT INTO t VALUES (1)")
@@ -40,5 +41,14 @@ class ProbeTests(SynchronousTestCase):
 
     def test_in_doubt_yes(self) -> None:
         """A file that cannot be read may hold anything."""
-        written = write_probe(os.path.join(self.mktemp(), "none.db"))
+        written = WriteProbe(os.path.join(self.mktemp(), "none.db"))
         self.assertEqual([written(), written()], [True, True])
+
+    def test_lets_go(self) -> None:
+        """Once it is closed the last other connection takes the -wal file away."""
+        written = WriteProbe(self.path)
+        written()
+        written.close()
+        written.close()
+        self.other.close()
+        self.assertFalse(os.path.exists(self.path + "-wal"))
