@@ -18,7 +18,7 @@ _MODULES = Path("/usr/lib/baresip/modules")
 
 _CONFIG = """\
 sip_listen {host}:{port}
-{tls}
+{more}
 module_path {modules}
 module g711.so
 module ausine.so
@@ -34,7 +34,7 @@ audio_alert aubridge,bell
 ausrc_srate 48000
 ausrc_channels 2
 auplay_srate 48000
-net_interface {host}
+net_interface {interface}
 rtp_ports 20000-29999
 call_local_timeout {ring}
 call_max_calls {calls}
@@ -57,15 +57,19 @@ class Baresip:
         transport: str = "udp",
         password: str = "",
         account: str = "",
+        line: str = "",
         contacts: Sequence[str] = (),
         name: str = "",
         ca: Path | None = None,
+        nameserver: str = "",
         ring: int = 120,
         calls: int = 4,
     ) -> None:
-        """`address` is USER@HOST[:PORT], `outbound` the URI of the proxy that all requests are sent to, and
-        `account` more parameters of the account; `contacts` are lines of its address book. It takes `calls`
-        calls at once and rings for `ring` seconds.
+        """`address` is USER@HOST[:PORT], `outbound` the URI of the proxy that all requests are sent to.
+
+        Without `outbound` they go where DNS (`nameserver`, host:port) says that the domain is. `account` is
+        more parameters of the account, `line` all of it, `contacts` are lines of the address book. The phone
+        takes `calls` calls at once and rings for `ring` seconds.
         """
         program = peer("baresip")
         self.user = address.partition("@")[0]
@@ -75,27 +79,31 @@ class Baresip:
         self._received = b""
         home = folder / f"{self.name}.d"
         home.mkdir()
+        inside = f"[{host}]" if ":" in host else host
         control = free_port(host)
         self.port = free_port(host)
         (home / "config").write_text(
             _CONFIG.format(
-                host=host,
+                host=inside,
+                interface=host,
                 port=self.port,
-                tls=f"sip_cafile {ca}" if ca else "",
+                more=(f"sip_cafile {ca}\n" if ca else "")
+                + (f"dns_server {nameserver}\n" if nameserver else ""),
                 modules=_MODULES,
                 control=control,
                 ring=ring,
                 calls=calls,
             )
         )
-        (home / "accounts").write_text(
-            f"<sip:{address};transport={transport}>"
-            f";auth_user={self.user};auth_pass={password or f'pw-{self.user}'}"
-            + (f';outbound="{outbound}"' if outbound else "")
-            + f"{account}\n"
-        )
+        if not line:
+            line = f"<sip:{address};transport={transport}>;auth_user={self.user}"
+            line += f";auth_pass={password or f'pw-{self.user}'}{account}"
+            if outbound:
+                line += f';outbound="{outbound}"'
+        (home / "accounts").write_text(f"{line}\n")
         (home / "contacts").write_text("".join(f"{line}\n" for line in contacts))
-        self.process = Process(self.name, [program, "-s", "-v", "-f", str(home)], folder)
+        family = "-6" if ":" in host else "-4"
+        self.process = Process(self.name, [program, family, "-s", "-v", "-f", str(home)], folder)
         self.process.wait_for("^baresip is ready")
         self._control = socket.create_connection((host, control), PATIENCE)
         self._control.settimeout(0.02)
@@ -170,7 +178,7 @@ class Baresip:
 
     def registered(self) -> None:
         """Wait until it is; it may have been before its events could be heard."""
-        self.process.wait_for(r"^\S+: \{0/\w+/v4\} 200 OK .*\[\d+ binding")
+        self.process.wait_for(r"^\S+: \{0/\w+/v\d\} 200 OK .*\[\d+ binding")
 
     def call(self, uri: str) -> None:
         """Call somebody."""
@@ -251,7 +259,7 @@ class Baresip:
     def _messages(self) -> list[tuple[str, bool]]:
         found = []
         for destination, text in re.findall(
-            r"#\n(?:UDP|TCP|TLS) \S+ -> (\S+):\d+\n(.*?)(?=\x1b\[;m)", self.process.output, re.S
+            r"#\n(?:UDP|TCP|TLS) \S+ -> \[?([^\s\]]+)\]?:\d+\n(.*?)(?=\x1b\[;m)", self.process.output, re.S
         ):
             # Its connections come from 127.0.0.1, whatever it is bound to.
             found.append((text.replace("\r", ""), destination not in (self.host, "127.0.0.1")))

@@ -99,16 +99,16 @@ class InteropTestCase(SynchronousTestCase):
         self.addCleanup(started.close)
         return started
 
-    def binds(self, role: Role, user: str, contact: str, transport: str = "udp") -> None:
+    def binds(self, role: Role, user: str, contact: str, transport: str = "udp", address: str = "") -> None:
         """Register a contact (host:port) for a user, on behalf of a program that does not do it itself.
 
-        From the contact's own address: else it looks like one behind a NAT.
+        From the contact's own address: else it looks like one behind a NAT. `address` is where to.
         """
         registering = self.sipp(
             "register",
-            role.address,
-            host=contact.partition(":")[0],
-            name=f"register-{user}-{contact}",
+            address or role.address,
+            host=contact.rpartition(":")[0].strip("[]"),
+            name=f"register-{user}-{transport}",
             transport=transport,
             users=[(user, f"pw-{user}")],
             keys={"contact": contact, "expires": "600"},

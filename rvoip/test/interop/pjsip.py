@@ -34,11 +34,13 @@ class PJSIP:
         password: str = "",
         expires: int = 3600,
         ca: Path | None = None,
+        certificate: tuple[str, str] = ("", ""),
         prack: bool = False,
+        all_codecs: bool = False,
         name: str = "",
     ) -> None:
         """`proxy` is the URI that all requests are sent to; `expires` 0 leaves it unregistered; with `ca` the
-        server's certificate is checked.
+        server's certificate is checked, `certificate` (and its key) are files that are shown to it.
         """
         if importlib.util.find_spec("pjsua2") is None:
             raise SkipTest("PJSIP is not installed: pip install rvoip[interop]")
@@ -54,7 +56,10 @@ class PJSIP:
             "transport": transport,
             "expires": expires,
             "ca": str(ca) if ca else "",
+            "certificate": certificate[0],
+            "key": certificate[1],
             "prack": prack,
+            "all_codecs": all_codecs,
             "rtp_port": PJSIP._ports,
             "log": str(self.wire),
         }

@@ -143,8 +143,9 @@ class Phone:
     """One account, one transport, a null sound device.
 
     Settings: `user`, `domain`, `password`, `host` (ours), `proxy` (URI that all requests are sent to),
-    `transport`, `expires`, `ca` (file, or "" to trust any certificate), `rtp_port`, `prack` (demand that
-    provisional responses are acknowledged), `log` (file for all messages).
+    `transport`, `expires`, `ca` (file, or "" to trust any certificate), `certificate` and `key` (files of
+    ours, or ""), `rtp_port`, `prack` (demand that provisional responses are acknowledged), `all_codecs`
+    (offer all, not PCMU alone: a request too large for one packet), `log` (file for all messages).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -166,9 +167,14 @@ class Phone:
         if settings["ca"]:
             transport.tlsConfig.CaListFile = settings["ca"]
             transport.tlsConfig.verifyServer = True
+        transport.tlsConfig.certFile = settings["certificate"]
+        transport.tlsConfig.privKeyFile = settings["key"]
         endpoint.transportCreate(_TRANSPORTS[settings["transport"]], transport)
         endpoint.libStart()
         endpoint.audDevManager().setNullDev()
+        for codec in endpoint.codecEnum2():
+            wanted = settings["all_codecs"] or codec.codecId.startswith("PCMU/")
+            endpoint.codecSetPriority(codec.codecId, 128 if wanted else 0)
         self.tone = pj.ToneGenerator()
         self.tone.createToneGenerator(8000, 1)
         tone = pj.ToneDesc()

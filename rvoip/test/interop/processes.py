@@ -53,11 +53,12 @@ def free_port(host: str) -> int:
 
     Of four digits, because sipsak cuts off a fifth, and none that the system gives to a client by itself.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(100):
         port = random.randrange(5100, 9900)
         with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
+            socket.socket(family, socket.SOCK_STREAM) as stream,
+            socket.socket(family, socket.SOCK_DGRAM) as datagram,
         ):
             try:
                 stream.bind((host, port))

@@ -75,7 +75,7 @@ class SIPp:
     @property
     def contact(self) -> str:
         """host:port that it listens on."""
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def close(self) -> None:
         """End it at once."""

@@ -179,3 +179,38 @@ class PJSIPTests(CallCase):
     def test_udp_to_tcp(self) -> None:
         role = self.role()
         self.calls(role, self.pjsip(role, "alice"), self.pjsip(role, "bob", "tcp"), callee_hangs_up=True)
+
+
+class LargeTests(CallCase):
+    """Requests of more than 1300 octets, which are to go over TCP (RFC 3261 section 18.1.1)."""
+
+    def transports(self, role: Role, call_id: str, summary: str) -> list[str]:
+        """The transports that messages of a call were sent over."""
+        return [
+            message["transport"]
+            for message in role.ladder(call_id)
+            if message["direction"] == "out" and message["summary"].startswith(summary)
+        ]
+
+    def test_to_a_phone_with_tcp(self) -> None:
+        """A phone that registered over UDP and listens on TCP too gets a large INVITE over TCP."""
+        role = self.role()
+        caller, callee = self.pjsip(role, "alice", all_codecs=True), self.baresip(role, "bob")
+        call_id = self.calls(role, caller, callee, callee_hangs_up=True)
+        self.assertGreater(len(callee.received("^INVITE ")[0]), 1300)
+        self.assertEqual(self.transports(role, call_id, "INVITE")[0], "TCP")
+
+    def test_to_a_phone_without_tcp(self) -> None:
+        """A phone that has UDP alone gets it over UDP, at once."""
+        role = self.role()
+        caller, callee = self.pjsip(role, "alice", all_codecs=True), self.pjsip(role, "bob", all_codecs=True)
+        call_id = self.calls(role, caller, callee)
+        self.assertGreater(len(callee.received("^INVITE ")[0]), 1300)
+        self.assertEqual(self.transports(role, call_id, "INVITE")[:2], ["TCP", "UDP"])
+        self.assertLess(self.seconds_to_ring(role, call_id), 2.0)
+
+    def seconds_to_ring(self, role: Role, call_id: str) -> float:
+        """How long it took from the INVITE that came to the 180 that went back."""
+        messages = role.ladder(call_id)
+        rang = next(one for one in messages if one["direction"] == "out" and one["summary"].startswith("180"))
+        return float(rang["at"]) - float(messages[0]["at"])

@@ -218,7 +218,7 @@ class ForkTests(InteropTestCase):
         desk.rings()
         mobile.rings()
         desk.refuse()
-        role.process.wait_for("listens")
+        desk.receives("^ACK ")
         mobile.answer()
         caller.talks()
         self.assertEqual(caller.received("^SIP/2.0 486"), [])
