@@ -29,6 +29,7 @@ PATIENCE = 20.0
 """Seconds that a server has to start, on a machine that is busy."""
 
 _PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl  # looked up here: little is allowed between fork and exec
 
 
 class Ended(NamedTuple):
@@ -41,7 +42,7 @@ class Ended(NamedTuple):
 
 def _die_with_parent() -> None:
     """Let no server outlive the tests."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def command(role: str, *arguments: str) -> list[str]:
