@@ -262,11 +262,13 @@ class ElementCase(HostileCase):
         phone: Phone | None = None,
         stream: Stream | None = None,
         patience: float = 5.0,
+        least: int = 0,
     ) -> Exchange:
         """Send a message, then OPTIONS; wait for what comes of both.
 
         Over a stream the message goes by it, and the OPTIONS over UDP. The final response to what the phone
-        got is waited for `patience` seconds.
+        got is waited for `patience` seconds, and so are `least` answers: one that takes the database comes after
+        that to the OPTIONS.
         """
         sent = Text(data)
         found = Exchange(peer)
@@ -284,7 +286,7 @@ class ElementCase(HostileCase):
         while now - began < 5.0:
             # Requests that got as far as the phone are answered by it.
             pending = bool(found.forwarded) and found.final is None and now - began < patience
-            done = found.probed is not None and not pending
+            done = found.probed is not None and not pending and len(found.answers) >= least
             ready = select.select(waiting, [], [], 0.003 if done else 0.2)[0]
             now = time.monotonic()
             if done and not ready:
