@@ -1,0 +1,158 @@
+"""A database that cannot be written while the server runs: locked by somebody, or on a full disk.
+
+Calls go on and are routed by what is in memory; a registration that is not on disk is not acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rvoip.test.hostile.case import ATTACKER, QUICK
+from rvoip.test.hostile.server import DOMAIN, Server, own_host
+from rvoip.test.hostile.starts import mounted
+from rvoip.test.hostile.test_start_locked import HOLD
+from rvoip.test.hostile.wire import Callee, Datagrams, Message, by_call, request
+
+TABLES = '[registrar]\nauthenticate = false\n[location]\nstore = "sqlite:location.db"\n'
+
+
+class OutageCase(SynchronousTestCase):
+    def serve(self, folder: Path | None = None) -> Server:
+        server = Server(own_host(), tables=TABLES, sip=QUICK, folder=folder)
+        self.addCleanup(server.close)
+        server.start()
+        return server
+
+    def register(self, server: Server, phone: Datagrams, user: str, patience: float = 5.0) -> Message:
+        aor = f"<sip:{user}@{DOMAIN}>"
+        wire = request(
+            "REGISTER",
+            f"sip:{DOMAIN}",
+            f"Contact: <sip:{user}@{phone.sent_by}>",
+            sent_by=phone.sent_by,
+            sender=f"{aor};tag=1",
+            to=aor,
+        )
+        phone.send(wire)
+        answer = phone.wait(by_call(Message(wire).get("call-id")), patience)
+        assert answer is not None, "no answer to REGISTER"
+        return answer
+
+    def stored(self, server: Server) -> set[str]:
+        """The users that have a binding on disk."""
+        with sqlite3.connect(f"file:{server.folder}/location.db?mode=ro", uri=True) as database:
+            return {
+                row[0].partition("@")[0]
+                for row in database.execute("SELECT aor FROM binding WHERE granted > 0")
+            }
+
+    def refused(self, answer: Message) -> None:
+        self.assertEqual(answer.status, 503, answer.wire)
+        self.assertGreater(int(answer.get("retry-after")), 0)
+
+
+class LockedTests(OutageCase):
+    SECONDS = 10.0
+
+    def test_ten_seconds(self) -> None:
+        server = self.serve()
+        with Datagrams(ATTACKER, server.address) as phone, Callee("127.0.71.201", server.address, 200) as bob:
+            self.assertEqual(self.register(server, bob, "bob").status, 200)
+            bob.answer()
+            holder = subprocess.Popen(
+                [sys.executable, "-c", HOLD, str(server.folder / "location.db")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            assert holder.stdout is not None and holder.stdin is not None
+            self.assertEqual(holder.stdout.readline(), b"held\n")
+            began = time.monotonic()
+            count = slowest = 0.0
+            while time.monotonic() - began < self.SECONDS:
+                self.refused(self.register(server, phone, f"lost{int(count)}"))
+                count += 1
+                asked = time.monotonic()
+                self.assertIsNotNone(server.options(1.0))
+                slowest = max(slowest, time.monotonic() - asked)
+                # Calls are routed by what is in memory, and who is not there is still not there.
+                for user, status in (("bob", 200), ("nobody", 404)):
+                    wire = request("MESSAGE", f"sip:{user}@{DOMAIN}", sent_by=phone.sent_by)
+                    phone.send(wire)
+                    answer = phone.wait(by_call(Message(wire).get("call-id")), 1.0)
+                    assert answer is not None, user
+                    self.assertEqual(answer.status, status)
+                status, health = server.api("GET", "/health")
+                time.sleep(0.2)
+            self.assertGreater(count, 5)
+            self.assertLess(slowest, 1.0)
+            self.assertEqual(status, 503, health)
+            holder.stdin.close()
+            holder.wait()
+            holder.stdout.close()
+            ended = time.monotonic()
+            while self.register(server, phone, "back").status != 200:
+                self.assertLess(time.monotonic() - ended, 5.0)
+                time.sleep(0.05)
+            self.assertEqual(self.stored(server), {"bob", "back"})
+            status, answer_of_api = server.api("GET", "/v1/bindings")
+            self.assertEqual(
+                {each["aor"] for each in answer_of_api["bindings"]}, {f"bob@{DOMAIN}", f"back@{DOMAIN}"}
+            )
+        log = server.log()
+        self.assertNotIn("Traceback", log)
+        self.assertEqual(log.count("Registrations are refused: "), 1)
+        self.assertEqual(log.count("are stored in"), 1)
+
+
+class FullDiskTests(OutageCase):
+    def test_full_and_free_again(self) -> None:
+        """503 while there is no room; what was stored is served; with room again all is as before."""
+        folder = Path(tempfile.mkdtemp(prefix="rvoip-full-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        with mounted(folder, "size=2m"):
+            server = self.serve(folder)
+            with Datagrams(ATTACKER, server.address) as phone:
+                self.assertEqual(self.register(server, phone, "first").status, 200)
+                ballast = folder / "ballast"
+                with ballast.open("wb", buffering=0) as file:
+                    try:
+                        while True:
+                            file.write(b"x" * 4096)
+                    except OSError:
+                        self.assertGreater(file.tell(), 0)
+                acknowledged = {"first"}
+                refused = 0
+                for number in range(400):
+                    answer = self.register(server, phone, f"u{number}" + "x" * 100)
+                    if answer.status == 200:
+                        acknowledged.add(f"u{number}" + "x" * 100)
+                        continue
+                    self.refused(answer)
+                    refused += 1
+                    if refused > 5:
+                        break
+                self.assertGreater(refused, 5)
+                self.assertIsNotNone(server.options(1.0))
+                ballast.unlink()
+                ended = time.monotonic()
+                while self.register(server, phone, "back").status != 200:
+                    self.assertLess(time.monotonic() - ended, 5.0)
+                    time.sleep(0.05)
+                acknowledged.add("back")
+                self.assertEqual(self.stored(server), acknowledged)
+                server.kill()
+                server.start()
+                status, answer_of_api = server.api("GET", "/v1/status")
+                self.assertEqual((status, answer_of_api["bindings"]), (200, len(acknowledged)))
+            self.assertNotIn("Traceback", server.out.read_text("utf-8"))
+            server.kill()
+        self.assertEqual(os.listdir(folder), [])
