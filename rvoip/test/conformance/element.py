@@ -267,8 +267,8 @@ class ElementCase(HostileCase):
         """Send a message, then OPTIONS; wait for what comes of both.
 
         Over a stream the message goes by it, and the OPTIONS over UDP. The final response to what the phone
-        got is waited for `patience` seconds, and so are `least` answers: one that takes the database comes after
-        that to the OPTIONS.
+        got is waited for `patience` seconds, and so are `least` answers: one that takes the database comes
+        after that to the OPTIONS.
         """
         sent = Text(data)
         found = Exchange(peer)
