@@ -8,7 +8,7 @@
 #   make bench    the servers beside Kamailio; BENCH_DIR names the folder of the load driver
 #   make bench-smoke  the same, short and slow: does each load get through?
 #   make soak     SOAK_INPUTS broken messages for the parser; a server busy for SOAK_MINUTES, then killed
-#                 SOAK_KILLS times: answers, memory, bindings
+#                 SOAK_KILLS times: answers, memory, bindings; then signal 9 with SOAK_REGISTRATIONS of those
 #   make clean    remove what these commands made, except the demo's accounts in var/
 
 PYTHON ?= python3
@@ -17,6 +17,7 @@ JOBS ?= 2
 SOAK_INPUTS ?= 1000000
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 20
+SOAK_REGISTRATIONS ?= 10000
 BIN := $(VENV)/bin
 UNIT_TESTS = $(shell find rvoip/test -name 'test_*.py' -not -path '*/interop/*' | sort | sed 's/\.py$$//; s,/,.,g')
 TESTS ?= $(UNIT_TESTS)
@@ -65,6 +66,7 @@ soak: $(VENV)/.installed
 	$(BIN)/python tools/fuzz/fuzz_sip.py --inputs $(SOAK_INPUTS)
 	RVOIP_SOAK=1 $(BIN)/python -m twisted.trial rvoip.test.registrar.stores.test_kill
 	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES) --kills $(SOAK_KILLS)
+	RVOIP_KILL_REGISTRATIONS=$(SOAK_REGISTRATIONS) $(BIN)/python -m twisted.trial rvoip.test.hostile.test_kill
 
 clean:
 	rm -rf $(VENV) build dist docs/_build rvoip.egg-info _trial_temp* ci-logs .hypothesis .mypy_cache .ruff_cache

@@ -12,13 +12,22 @@ from rvoip.test.hostile.server import Server, own_host
 from rvoip.test.hostile.starts import listening
 from rvoip.test.hostile.wire import Datagrams
 
-__all__ = ["STORED", "TABLES", "used"]
+__all__ = ["HOLD", "STORED", "TABLES", "used"]
 
 TABLES = '[registrar]\n[location]\nstore = "sqlite:location.db"\n'
 """What keeps bindings in a file."""
 
 STORED = listening() + TABLES
 """A whole configuration with it."""
+
+HOLD = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+"""A program that begins a transaction in a database and stays in it until its standard input ends."""
 
 
 @functools.cache

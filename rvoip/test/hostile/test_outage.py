@@ -16,10 +16,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.test.hostile.case import ATTACKER, QUICK
+from rvoip.test.hostile.case import ATTACKER, PASSWORDS, QUICK
+from rvoip.test.hostile.case import register as registered
 from rvoip.test.hostile.server import DOMAIN, Server, own_host
 from rvoip.test.hostile.starts import mounted
-from rvoip.test.hostile.test_start_locked import HOLD
+from rvoip.test.hostile.stored import HOLD
 from rvoip.test.hostile.wire import Callee, Datagrams, Message, by_call, request
 
 TABLES = '[registrar]\nauthenticate = false\n[location]\nstore = "sqlite:location.db"\n'
@@ -63,18 +64,49 @@ class OutageCase(SynchronousTestCase):
 class LockedTests(OutageCase):
     SECONDS = 10.0
 
+    def hold(self, server: Server, name: str) -> subprocess.Popen[bytes]:
+        """Another process that is in a transaction and stays there."""
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(server.folder / name)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert holder.stdout is not None
+        self.assertEqual(holder.stdout.readline(), b"held\n")
+        self.addCleanup(holder.wait)
+        self.addCleanup(self.let_go, holder)
+        return holder
+
+    def let_go(self, holder: subprocess.Popen[bytes]) -> None:
+        for end in (holder.stdin, holder.stdout):
+            if end is not None:
+                end.close()
+
+    def test_users(self) -> None:
+        """Credentials are in memory: who has an account goes on, and nobody gets one meanwhile."""
+        server = Server(own_host(), sip=QUICK, users=PASSWORDS)
+        self.addCleanup(server.close)
+        server.start()
+        server.add_users()
+        with Datagrams(ATTACKER, server.address) as phone:
+            registered(server, phone, "alice", f"<sip:alice@{phone.sent_by}>")
+            holder = self.hold(server, "users.db")
+            for _ in range(5):
+                registered(server, phone, "alice", f"<sip:alice@{phone.sent_by}>")
+            document = {"user": "carol", "domain": DOMAIN, "password": "secret of carol"}
+            self.assertEqual(server.api("POST", "/v1/users", document)[0], 503)
+            self.assertIsNotNone(server.options(1.0))
+            self.let_go(holder)
+            holder.wait()
+            self.assertEqual(server.api("POST", "/v1/users", document)[0], 201)
+        self.assertNotIn("Traceback", server.log())
+
     def test_ten_seconds(self) -> None:
         server = self.serve()
         with Datagrams(ATTACKER, server.address) as phone, Callee("127.0.71.201", server.address, 200) as bob:
             self.assertEqual(self.register(server, bob, "bob").status, 200)
             bob.answer()
-            holder = subprocess.Popen(
-                [sys.executable, "-c", HOLD, str(server.folder / "location.db")],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            assert holder.stdout is not None and holder.stdin is not None
-            self.assertEqual(holder.stdout.readline(), b"held\n")
+            holder = self.hold(server, "location.db")
             began = time.monotonic()
             count = slowest = 0.0
             while time.monotonic() - began < self.SECONDS:
@@ -95,9 +127,8 @@ class LockedTests(OutageCase):
             self.assertGreater(count, 5)
             self.assertLess(slowest, 1.0)
             self.assertEqual(status, 503, health)
-            holder.stdin.close()
+            self.let_go(holder)
             holder.wait()
-            holder.stdout.close()
             ended = time.monotonic()
             while self.register(server, phone, "back").status != 200:
                 self.assertLess(time.monotonic() - ended, 5.0)

@@ -11,15 +11,7 @@ from pathlib import Path
 
 from rvoip.test.hostile.server import Server, own_host, run_role
 from rvoip.test.hostile.starts import Case, StartCase, listening, mounted
-from rvoip.test.hostile.stored import STORED, TABLES, used
-
-HOLD = """
-import sqlite3, sys
-database = sqlite3.connect(sys.argv[1], isolation_level=None)
-database.execute("BEGIN EXCLUSIVE")
-print("held", flush=True)
-sys.stdin.read()
-"""
+from rvoip.test.hostile.stored import HOLD, STORED, TABLES, used
 
 
 class LockedTests(StartCase):
