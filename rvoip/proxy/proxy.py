@@ -313,11 +313,23 @@ class Proxy:
                 return None
             if destination.flow_only:
                 raise Refused(430)
-        targets = self.locator.locate_now(hop)
+        targets = self._here(hop) or self.locator.locate_now(hop)
         if targets is not None:
             branch.targets = self.sized(targets, request)
             return None
         return Deferred.fromCoroutine(self._locate(hop, request))
+
+    def _here(self, hop: SipURI) -> list[Target] | None:
+        """Where we listen, for a contact that is another of our users, whatever DNS knows of our domains."""
+        if not self.domains.serves(hop) or hop.secure or self.domains.is_self(hop) or hop.has_param("maddr"):
+            return None
+        transports = [hop.transport.upper()] if hop.transport else ["UDP", "TCP"]
+        for transport in transports:
+            for one in self.transport.listeners:
+                if one.transport == transport:
+                    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one.host, one.host)
+                    return [Target(transport, host, one.port)]
+        return None
 
     def _keep_back(self, request: Request, came: Flow) -> None:
         """Remove what is only for us, and what nobody outside may assert (RFC 3325 section 5)."""

@@ -190,9 +190,14 @@ class TransactionLayer:
             server.respond_status(500)
 
     def _cancel(self, request: Request, flow: Flow) -> None:
-        """RFC 3261 section 9.2: the CANCEL is answered here, its INVITE by the user."""
-        invite = self._servers.get(server_key(request, "INVITE"))
-        status = 481 if invite is None else 200
+        """RFC 3261 section 9.2: the CANCEL is answered here, its INVITE by the user.
+
+        That of another method has no effect, but is answered all the same.
+        """
+        servers = self._servers
+        invite = servers.get(server_key(request, "INVITE"))
+        found = invite is not None or any(server_key(request, method) in servers for method in KNOWN_METHODS)
+        status = 200 if found else 481
         tag = self.new_tag()
         answer = respond(request, status, to_tag=tag)
         if flow.reliable or invite is None:

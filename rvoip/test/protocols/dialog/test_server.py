@@ -326,10 +326,16 @@ class CancelTests(Base):
         self.invite()
         self.world.receive(request("CANCEL", branch="z9hG4bK-2"))
         self.world.receive(request("CANCEL", sent_by="192.0.2.8:5060"))
-        self.begin(request("OPTIONS", branch="z9hG4bK-3"))
-        self.world.receive(request("CANCEL", branch="z9hG4bK-3"))
-        self.assertEqual(self.world.udp.starts(), ["481 CANCEL"] * 3)
+        self.assertEqual(self.world.udp.starts(), ["481 CANCEL"] * 2)
         self.assertEqual(self.cancelled, [])
+
+    def test_of_another_method_it_has_no_effect(self) -> None:
+        """It is answered 200 "regardless of the method of the original request" (section 9.2)."""
+        server = self.begin(request("OPTIONS", branch="z9hG4bK-3"))
+        server.on_cancel = lambda transaction, cancel: self.cancelled.append(cancel)
+        self.world.receive(request("CANCEL", branch="z9hG4bK-3"))
+        self.assertEqual(self.world.udp.starts(), ["200 CANCEL"])
+        self.assertEqual((self.cancelled, server.answered), ([], False))
 
     def test_over_tcp(self) -> None:
         server = self.begin(request("INVITE", transport="TCP"), tcp=True)
