@@ -22,14 +22,18 @@ def goes_by_flow(contact: SipURI, flow: Flow) -> bool:
     """Whether a Contact that came on `flow` is to be reached by that flow rather than by its address.
 
     A stream when the contact asks for its transport, since the client may listen on nothing; UDP when
-    the contact shows another IP address than the packet: there is a NAT between then. A host under
-    ``.invalid`` cannot be reached otherwise (RFC 7118 section 5).
+    the contact shows another IP address than the packet, in `maddr` too: there is a NAT between then, or
+    somebody else is to get what was meant for the sender. A host under ``.invalid`` cannot be reached
+    otherwise (RFC 7118 section 5).
     """
     host = contact.host
     if host.endswith(".invalid"):
         return True
     if flow.reliable:
         return contact.transport == flow.transport.lower() or (contact.secure and flow.secure)
+    maddr = contact.param("maddr")
+    if maddr and maddr.strip("[]") != flow.remote[0]:
+        return True
     if host == flow.remote[0]:
         return False
     return ":" in host or host.replace(".", "").isdigit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,11 @@ from rvoip.services.authenticate import Authenticator
 from rvoip.services.domains import Domains
 
 __all__ = ["Registration"]
+
+_PLAIN_CONTACT = re.compile(
+    r'[^<"]*<sip:[^@<>"]*@([0-9.]+)(?::[0-9]+)?(?:;(?!maddr)[^;>]*)*>', re.IGNORECASE
+).match
+"""A Contact line whose URI leads to the IPv4 address that it shows."""
 
 
 class Registration:
@@ -195,7 +201,8 @@ def flow_of(request: Request, flow: Flow) -> str:
     if not flow.reliable and request.names.count("contact") == 1:
         # The common case, told without parsing: a UDP contact at the source address.
         line = request.lines[request.names.index("contact")]
-        if f"@{flow.remote[0]}:" in line and "reg-id" not in line:
+        plain = _PLAIN_CONTACT(line)
+        if plain is not None and plain[1] == flow.remote[0] and "reg-id" not in line:
             return ""
     for contact in request.contacts:
         if contact.uri_text == "*":

@@ -110,6 +110,43 @@ class ViaTests(HostileCase):
         self.assert_unharmed()
 
 
+class ContactTests(HostileCase):
+    """Whoever registers an address that is not his own gets what comes for it himself."""
+
+    def test_somebody_elses(self) -> None:
+        server = self.serve("open")
+        with Datagrams(VICTIM, server.address) as victim, Datagrams(ATTACKER, server.address) as attacker:
+            port, own = victim.address[1], attacker.sent_by
+            for number, contact in enumerate(
+                (
+                    f"<sip:x@{VICTIM}:{port}>",
+                    f"<sip:{VICTIM}:{port}>",
+                    f"sip:x@{VICTIM}:{port}",
+                    f"<sip:x@{VICTIM}:{port};transport=udp>",
+                    f"<sip:x@{ATTACKER}:{port};maddr={VICTIM}>",
+                    f"<sip:x@{ATTACKER}:{port};MADDR={VICTIM};a=b>",
+                    f"<sip:x@{ATTACKER}:{port};a=b;maddr={VICTIM}>",
+                    f'"@{ATTACKER}:" <sip:x@{VICTIM}:{port}>',
+                    f'"<sip:x@{own}>" <sip:x@{VICTIM}:{port}>',
+                    f"@{own} <sip:x@{VICTIM}:{port}>",
+                    f"<sip:x@{VICTIM}:{port}>;x=@{own}",
+                    f'<sip:x@{VICTIM}:{port}>;x="<sip:x@{own}>"',
+                    f"<sip:x@{VICTIM}:{port};x=%40{own}>",
+                )
+            ):
+                aor = f"sip:v{number}@{DOMAIN}"
+                wire = request("REGISTER", f"sip:{DOMAIN}", f"Contact: {contact}", to=f"<{aor}>", sent_by=own)
+                attacker.send(wire)
+                answer = attacker.wait(by_call(Message(wire).get("call-id")), 2.0)
+                assert answer is not None
+                self.assertIn(answer.status, (200, 400), contact)
+                if answer.status == 200:
+                    attacker.send(request("MESSAGE", aor, call_id=f"to-{number}", sent_by=own))
+                    got = attacker.wait(lambda message: message.method == "MESSAGE", 2.0)
+                    assert got is not None, contact
+            self.assertEqual(victim.drain(0.2), [])
+
+
 class PortTests(HostileCase):
     """The sent-by port, unless rport asks for that of the packet (RFC 3581 section 4)."""
 
