@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from rvoip.test.hostile.case import HostileCase
-from rvoip.test.hostile.server import Server
+from rvoip.test.hostile.server import DOMAIN, Server
 from rvoip.test.hostile.wire import Message, Stream, request
 
 __all__ = [
@@ -241,7 +241,11 @@ class Exchange:
 
 
 def element(
-    role: str, tables: str, domains: Sequence[str], sip: str = "", users: dict[str, str] | None = None
+    role: str,
+    tables: str,
+    domains: Sequence[str] = (DOMAIN,),
+    sip: str = "",
+    users: dict[str, str] | None = None,
 ) -> Callable[[str], Server]:
     """What makes a server of these domains at an address of the test's own, with quick timers."""
 
