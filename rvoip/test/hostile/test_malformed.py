@@ -262,11 +262,37 @@ class HeaderTests(MalformedCase):
             messages = list(requests("OPTIONS", f"sip:{DOMAIN}"))
             self.in_batches(server, messages, "UDP")
 
+    def test_to_a_registrar_that_asks(self) -> None:
+        server = self.serve("proxy")
+        messages = [
+            wire.replace(f"To: <sip:{DOMAIN}>".encode(), f"To: <sip:alice@{DOMAIN}>".encode(), 1)
+            for wire in requests("REGISTER", f"sip:{DOMAIN}", ("Contact: <sip:alice@127.0.71.200>",))
+        ]
+        self.in_batches(server, messages, "UDP")
+
     def test_to_the_registrar(self) -> None:
         server = self.serve("open")
         contact = ("Contact: <sip:carol@127.0.71.201>",)
         messages = list(requests("REGISTER", f"sip:{DOMAIN}", contact))
         self.in_batches(server, messages, "UDP")
+
+    def test_short_ways_are_no_others(self) -> None:
+        """A REGISTER without credentials is answered alike in its usual form and in an odd one."""
+        server = self.serve("registrar")
+        plain = [
+            wire.replace(f"To: <sip:{DOMAIN}>".encode(), f"To: <sip:alice@{DOMAIN}>".encode(), 1)
+            for wire in requests("REGISTER", f"sip:{DOMAIN}", ("Contact: <sip:alice@127.0.71.200>",))
+        ]
+        # The same request with a folded line, which no short way takes.
+        folded = [wire.replace(b"\r\n", b"\r\nSubject: a\r\n b\r\n", 1) for wire in plain]
+        for start in range(0, len(plain), 20):
+            by_call: dict[str, list[int]] = {}
+            for wires in (plain, folded):
+                for answer in self.exchange(server, wires[start : start + 20]):
+                    by_call.setdefault(answer.get("call-id"), []).append(answer.status)
+            for call_id, statuses in by_call.items():
+                self.assertEqual(len(statuses) % 2, 0, (call_id, statuses))
+                self.assertEqual(statuses[: len(statuses) // 2], statuses[len(statuses) // 2 :], call_id)
 
     def test_through_the_proxy(self) -> None:
         server = self.serve("proxy")
