@@ -84,3 +84,5 @@ class DurabilityTests(InteropTestCase):
         caller.receives(r"^SIP/2.0 200 [^\0]*^a=recvonly")
         callee.hang_up()
         caller.hung_up()
+        refusals = r"^SIP/2.0 [3-6][^\0]*^CSeq: \d+ (?!REGISTER)"
+        self.assertEqual(caller.received(refusals) + callee.received(refusals), [])
