@@ -93,18 +93,18 @@ class Proxy:
         aor = self.domains.aor(uri)
         found = self.location.lookup(aor)
         if isinstance(found, Deferred):
-            return self._route_later(aor, found)
+            return self._route_later(uri, aor, found)
         if found:
-            return self.targets_of(found)
+            return self.targets_of(_reached_by(uri, found))
         exists = self.location.exists(aor)
         if isinstance(exists, Deferred):
             return self._nobody(exists)
         raise _nobody_there(exists)
 
-    async def _route_later(self, aor: str, found: Deferred[list[Destination]]) -> Targets:
+    async def _route_later(self, uri: SipURI, aor: str, found: Deferred[list[Destination]]) -> Targets:
         destinations = await found
         if destinations:
-            return self.targets_of(destinations)
+            return self.targets_of(_reached_by(uri, destinations))
         exists = self.location.exists(aor)
         return await self._nobody(exists if isinstance(exists, Deferred) else succeed(exists))
 
@@ -462,6 +462,19 @@ class Proxy:
                 )
         elif request.method == "BYE" and events.wants(HungUp):
             events.publish(HungUp(request.call_id, request.from_.uri_text, response.status))
+
+
+def _reached_by(uri: SipURI, destinations: list[Destination]) -> list[Destination]:
+    """Those that a request to this URI may go to: who dials sips: is not to be sent on in the clear.
+
+    Raises `Refused` 480 when there are none (RFC 5630 section 5.3).
+    """
+    if not uri.secure:
+        return destinations
+    found = [one for one in destinations if one.secure]
+    if not found:
+        raise Refused(480, headers=(("Warning", '380 proxy "SIPS Not Allowed"'),), stateless=True)
+    return found
 
 
 def _nobody_there(exists: bool) -> Refused:

@@ -24,13 +24,15 @@ def goes_by_flow(contact: SipURI, flow: Flow) -> bool:
     A stream when the contact asks for its transport, since the client may listen on nothing; UDP when
     the contact shows another IP address than the packet, in `maddr` too: there is a NAT between then, or
     somebody else is to get what was meant for the sender. A host under ``.invalid`` cannot be reached
-    otherwise (RFC 7118 section 5).
+    otherwise (RFC 7118 section 5). A sips contact is never reached in the clear.
     """
     host = contact.host
+    if contact.secure and not flow.secure:
+        return False
     if host.endswith(".invalid"):
         return True
     if flow.reliable:
-        return contact.transport == flow.transport.lower() or (contact.secure and flow.secure)
+        return contact.transport == flow.transport.lower() or contact.secure
     maddr = contact.param("maddr")
     if maddr and maddr.strip("[]") != flow.remote[0]:
         return True

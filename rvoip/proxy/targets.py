@@ -39,6 +39,14 @@ class Destination:
         self.instance = instance
         self.others = others
 
+    @property
+    def secure(self) -> bool:
+        """Whether it is reached by TLS."""
+        token = self.flow_token
+        if token is not None and not self.route:
+            return token.startswith("tls/")
+        return self.uri.secure or self.uri.transport == "tls"
+
     def __repr__(self) -> str:
         return f"<Destination {self.uri}>"
 

@@ -45,13 +45,12 @@ def objection(held: Sequence[Binding], graves: Sequence[Binding], change: Change
             return Outcome.STALE
     removed = 0
     if change.removes == ALL_CONTACTS:
-        for grave in graves:
-            if grave.deadline > now and grave.call_id == call_id and cseq <= grave.cseq:
-                return Outcome.UNCHANGED if cseq == grave.cseq else Outcome.STALE
-        for binding in held:
-            if binding.deadline > now and binding.call_id == call_id and cseq <= binding.cseq:
-                return Outcome.STALE
-        return None
+        for old in (*held, *graves):
+            if old.deadline > now and old.call_id == call_id and cseq <= old.cseq:
+                if old.granted or cseq < old.cseq:
+                    return Outcome.STALE
+                repeated = True  # it was removed by this very request, or by one of several contacts
+        return Outcome.UNCHANGED if repeated else None
     for key in change.removes:
         old = _find(held, key, now)
         if old is not None:

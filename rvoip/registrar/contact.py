@@ -27,17 +27,16 @@ def seconds(text: str | None) -> int:
 
 
 def preference(text: str | None) -> int:
-    """A q value in thousandths; `SIPParseError` when it is none from 0 to 1 with at most three decimals.
+    """A q value in thousandths; `SIPParseError` when it is none from 0 to 1.
 
-    Leniency: the zero before the point may be missing.
+    Leniency: the zero before the point may be missing, and decimals after the third are cut off: programs
+    in C print "0.500000".
     """
     whole, _, decimals = (text or "").partition(".")
-    if len(decimals) <= 3 and whole in ("", "0", "1") and (whole or decimals):
+    if len(decimals) <= 10 and whole in ("", "0", "1") and (whole or decimals):
         digits = decimals + "000"[len(decimals) :]
-        if digits.isascii() and digits.isdigit():
-            thousandths = int(digits) + (1000 if whole == "1" else 0)
-            if thousandths <= 1000:
-                return thousandths
+        if digits.isascii() and digits.isdigit() and (whole != "1" or not int(digits)):
+            return 1000 if whole == "1" else int(digits[:3])
     raise SIPParseError("Bad q in Contact")
 
 

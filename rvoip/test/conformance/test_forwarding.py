@@ -187,6 +187,17 @@ class MethodTests(ProxyCase):
         caller.send(caller.request("MESSAGE", "sip:tags@example.test", "Require: bar"))
         self.assertEqual(callee.wait_for("MESSAGE").get("require"), "bar")
 
+    def test_sips(self) -> None:
+        """What is for sips: does not go on in the clear (RFC 5630 section 5.3)."""
+        caller, callee = self.agent(), self.agent("clear")
+        for method in ("MESSAGE", "INVITE"):
+            answer = caller.ask(method, "sips:clear@example.test")
+            self.assertEqual((answer.status, answer.get("warning")[:3]), (480, "380"))
+        self.assertEqual(callee.nothing(0.05), [])
+        self.assertEqual(caller.register("secure", "<sips:a@192.0.2.1>").status, 200)
+        self.assertEqual(caller.ask("INVITE", "sip:secure@example.test").status, 480)
+        self.assertNotIn("INVITE", [head.split()[0] for head in caller.nothing(0.1)])
+
     def test_other_schemes(self) -> None:
         """416 for what leads to nobody here."""
         caller = self.agent()

@@ -109,6 +109,15 @@ class ObjectionTests(TestCase):
         self.check(Outcome.STALE, change(5, removes=ALL_CONTACTS), held, graves)
         self.check(None, change(7, removes=ALL_CONTACTS), held, graves)
 
+    def test_all_with_tombstones_of_several_requests(self) -> None:
+        """The order in which a store has them does not matter: the highest CSeq counts."""
+        graves = (tombstone("a", "X", 2, NOW + 32), tombstone("b", "X", 6, NOW + 32))
+        for each in (graves, graves[::-1]):
+            self.check(Outcome.STALE, change(2, removes=ALL_CONTACTS), (), each)
+            self.check(Outcome.UNCHANGED, change(6, removes=ALL_CONTACTS), (), each)
+            self.check(Outcome.STALE, change(6, removes=ALL_CONTACTS), (bound("c", cseq=6),), each)
+            self.check(None, change(7, removes=ALL_CONTACTS), (), each)
+
     def test_a_tombstone_has_its_time(self) -> None:
         graves = (tombstone("a", "X", 6, NOW),)
         self.check(None, change(5, "a"), (), graves)

@@ -47,11 +47,27 @@ class PreferenceTests(TestCase):
             "0.05": 50,
             "0.999": 999,
             ".5": 500,
+            "0.500000": 500,
+            "0.1239": 123,
+            "1.000000": 1000,
         }.items():
             self.assertEqual(preference(text), expected, text)
 
     def test_malformed(self) -> None:
-        for text in ("", ".", "1.001", "2", "-0.5", "0.1234", "0.1_1", "0.\u0661", "high", "00.5", "0.5.5"):
+        for text in (
+            "",
+            ".",
+            "1.001",
+            "2",
+            "-0.5",
+            "1.0001",
+            "0.12345678901",
+            "0.1_1",
+            "0.\u0661",
+            "high",
+            "00.5",
+            "0.5.5",
+        ):
             self.assertRaises(SIPParseError, preference, text)
         self.assertRaises(SIPParseError, preference, None)
 

@@ -225,7 +225,7 @@ class ContactTests(TestCase):
             "<sip:a@>",
             "<nonsense>",
             "<sip:a@h>;q=2",
-            "<sip:a@h>;q=0.1234",
+            "<sip:a@h>;q=1.0001",
             '<sip:a@h>;x="\x01"',
             '<sip:a@h>;x="\x7f"',
             "<sip:\udcff@h>",

@@ -57,9 +57,12 @@ class Model:
         """What is answered; `removes` None is all."""
         held = self.bound[aor]
         if removes is None:
-            for (of, _), (by, number, _) in self.graves.items():
-                if of == aor and by == call_id and cseq <= number:
-                    return "unchanged" if cseq == number else "stale"
+            buried = [n for (of, _), (by, n, _) in self.graves.items() if of == aor and by == call_id]
+            bound = [n for by, n, _, _ in held.values() if by == call_id]
+            if any(cseq < number for number in buried) or any(cseq <= number for number in bound):
+                return "stale"
+            if cseq in buried:
+                return "unchanged"
         verdicts = set()
         for key, granted in puts.items():
             verdicts.add(self._verdict(aor, key, call_id, cseq, granted))
