@@ -82,7 +82,8 @@ class RecordRoutes:
     def _value(self, call_id: str, flow: Flow, secure: bool, pinned: bool) -> str:
         token = flow.token if pinned else ""
         user = urlsafe_b64encode(token.encode()).decode().rstrip("=") + "@" if token else ""
-        scheme = "sips" if secure else "sip"
+        # Whoever came without TLS could not come back by a sips URI of a port that does not speak it.
+        scheme = "sips" if secure and flow.secure else "sip"
         transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
         return f"<{scheme}:{user}{flow.sent_by}{transport};lr;d={self._digest(call_id, token)}>"
 

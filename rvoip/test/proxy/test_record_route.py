@@ -70,6 +70,8 @@ class ValueTests(SynchronousTestCase):
     def test_sips(self) -> None:
         (value,) = self.values(flow("TLS"), flow("TLS"), secure=True)
         self.assertTrue(value.startswith("<sips:10.0.0.1:5060;transport=tls;lr;d="))
+        goes, came = self.values(flow("UDP"), flow("TLS"), secure=True)
+        self.assertTrue(goes.startswith("<sips:") and came.startswith("<sip:10.0.0.1:5060;lr"), (goes, came))
 
     def test_ipv6(self) -> None:
         (value,) = self.values(flow(sent_by="[2001:db8::1]:5060"), flow(sent_by="[2001:db8::1]:5060"))
