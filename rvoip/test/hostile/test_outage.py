@@ -7,99 +7,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from rvoip.test.hostile.case import ATTACKER, PASSWORDS, QUICK
-from rvoip.test.hostile.case import register as registered
-from rvoip.test.hostile.server import DOMAIN, Server, own_host
+from rvoip.test.hostile.case import ATTACKER
+from rvoip.test.hostile.outage import OutageCase
+from rvoip.test.hostile.server import DOMAIN
 from rvoip.test.hostile.starts import mounted
-from rvoip.test.hostile.stored import HOLD
 from rvoip.test.hostile.wire import Callee, Datagrams, Message, by_call, request
-
-TABLES = '[registrar]\nauthenticate = false\n[location]\nstore = "sqlite:location.db"\n'
-
-
-class OutageCase(SynchronousTestCase):
-    def serve(self, folder: Path | None = None) -> Server:
-        server = Server(own_host(), tables=TABLES, sip=QUICK, folder=folder)
-        self.addCleanup(server.close)
-        server.start()
-        return server
-
-    def register(self, server: Server, phone: Datagrams, user: str, patience: float = 5.0) -> Message:
-        aor = f"<sip:{user}@{DOMAIN}>"
-        wire = request(
-            "REGISTER",
-            f"sip:{DOMAIN}",
-            f"Contact: <sip:{user}@{phone.sent_by}>",
-            sent_by=phone.sent_by,
-            sender=f"{aor};tag=1",
-            to=aor,
-        )
-        phone.send(wire)
-        answer = phone.wait(by_call(Message(wire).get("call-id")), patience)
-        assert answer is not None, "no answer to REGISTER"
-        return answer
-
-    def stored(self, server: Server) -> set[str]:
-        """The users that have a binding on disk."""
-        with sqlite3.connect(f"file:{server.folder}/location.db?mode=ro", uri=True) as database:
-            return {
-                row[0].partition("@")[0]
-                for row in database.execute("SELECT aor FROM binding WHERE granted > 0")
-            }
-
-    def refused(self, answer: Message) -> None:
-        self.assertEqual(answer.status, 503, answer.wire)
-        self.assertGreater(int(answer.get("retry-after")), 0)
 
 
 class LockedTests(OutageCase):
     SECONDS = 10.0
-
-    def hold(self, server: Server, name: str) -> subprocess.Popen[bytes]:
-        """Another process that is in a transaction and stays there."""
-        holder = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(server.folder / name)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert holder.stdout is not None
-        self.assertEqual(holder.stdout.readline(), b"held\n")
-        self.addCleanup(holder.wait)
-        self.addCleanup(self.let_go, holder)
-        return holder
-
-    def let_go(self, holder: subprocess.Popen[bytes]) -> None:
-        for end in (holder.stdin, holder.stdout):
-            if end is not None:
-                end.close()
-
-    def test_users(self) -> None:
-        """Credentials are in memory: who has an account goes on, and nobody gets one meanwhile."""
-        server = Server(own_host(), sip=QUICK, users=PASSWORDS)
-        self.addCleanup(server.close)
-        server.start()
-        server.add_users()
-        with Datagrams(ATTACKER, server.address) as phone:
-            registered(server, phone, "alice", f"<sip:alice@{phone.sent_by}>")
-            holder = self.hold(server, "users.db")
-            for _ in range(5):
-                registered(server, phone, "alice", f"<sip:alice@{phone.sent_by}>")
-            document = {"user": "carol", "domain": DOMAIN, "password": "secret of carol"}
-            self.assertEqual(server.api("POST", "/v1/users", document)[0], 503)
-            self.assertIsNotNone(server.options(1.0))
-            self.let_go(holder)
-            holder.wait()
-            self.assertEqual(server.api("POST", "/v1/users", document)[0], 201)
-        self.assertNotIn("Traceback", server.log())
 
     def test_ten_seconds(self) -> None:
         server = self.serve()

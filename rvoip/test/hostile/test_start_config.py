@@ -1,16 +1,12 @@
-"""A configuration that cannot be used, and addresses and certificates that it names in vain."""
+"""A configuration that cannot be used."""
 
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
-from rvoip.test.hostile.server import free_port, run_role
-from rvoip.test.hostile.starts import HOST, Case, StartCase, listening
-from rvoip.testing.certificates import Authority
-
-TLS = listening(f"tls:{HOST}:0", http="none")
+from rvoip.test.hostile.server import run_role
+from rvoip.test.hostile.starts import Case, StartCase, listening
 
 
 def bad_listen(text: str, words: str) -> Case:
@@ -76,104 +72,5 @@ class ConfigTests(StartCase):
                 Case("udp:192.0.2.1:5060: this machine has no such address", listening("udp:192.0.2.1:5060")),
                 Case("rvoip.toml: http.listen: ", listening(http="somewhere"), early=True),
                 Case("it needs a token, an API key or a ca", listening(http="0.0.0.0:0")),
-            ]
-        )
-
-
-class InUseTests(StartCase):
-    def test_ports(self) -> None:
-        """Whoever has the port keeps it."""
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        for taken in (datagrams, stream):
-            taken.bind((HOST, 0))
-            self.addCleanup(taken.close)
-        stream.listen()
-        udp, tcp = datagrams.getsockname()[1], stream.getsockname()[1]
-        authority = Authority()
-
-        def certificate(folder: Path) -> None:
-            authority.issue("example.test").write(folder, "tls")
-
-        tls = '[tls]\ncertificate = "tls.pem"\nprivate_key = "tls.key"\n'
-        twice = free_port(HOST)
-        self.check(
-            [
-                Case(f"udp:{HOST}:{udp}: the address is in use", listening(f"udp:{HOST}:{udp}")),
-                Case(
-                    f"tcp:{HOST}:{tcp}: the address is in use",
-                    listening(f"tcp:{HOST}:{tcp}"),
-                    role="registrar",
-                ),
-                Case(
-                    f"tls:{HOST}:{tcp}: the address is in use",
-                    listening(f"tls:{HOST}:{tcp}") + tls,
-                    certificate,
-                ),
-                Case(f"{HOST}:{tcp}: the address is in use", listening(http=f"{HOST}:{tcp}")),
-                Case("the address is in use", listening(f"udp:{HOST}:{twice}", f"udp:{HOST}:{twice}")),
-            ]
-        )
-
-    def test_unix_sockets(self) -> None:
-        """A socket that somebody listens on, and a file that is none, are left alone."""
-        folder = self.folder()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.addCleanup(listener.close)
-        path = folder / "live.sock"
-        listener.bind(str(path))
-        listener.listen()
-
-        def file(where: Path) -> None:
-            (where / "http.sock").write_bytes(b"somebody's file")
-
-        self.check(
-            [
-                Case("live.sock: ", listening(http=f"unix:{path}")),
-                Case("http.sock: the file is no socket", listening(), file),
-            ]
-        )
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.connect(str(path))
-
-
-class CertificateTests(StartCase):
-    def test_certificates(self) -> None:
-        """Missing, of another key, no PEM: the file is named."""
-        authority = Authority()
-
-        def two(folder: Path) -> None:
-            authority.issue("one.test").write(folder, "one")
-            authority.issue("two.test").write(folder, "two")
-            (folder / "text.pem").write_text("hello", encoding="utf-8")
-
-        def tls(certificate: str, key: str, more: str = "") -> str:
-            return f'{TLS}[tls]\ncertificate = "{certificate}"\nprivate_key = "{key}"\n{more}'
-
-        named = '[[tls.name]]\nname = "{}"\ncertificate = "{}"\nprivate_key = "{}"\n'
-        http = f'certificate = "{{}}"\nprivate_key = "{{}}"\n[sip]\nlisten = ["udp:{HOST}:0"]\n'
-        http = f'[http]\nlisten = "{HOST}:0"\n{http}'
-        self.check(
-            [
-                Case("rvoip.toml: tls.certificate: a tls: address needs a certificate", TLS, two, early=True),
-                Case("none.pem: no such file or directory", tls("none.pem", "one.key"), two),
-                Case("two.key: is not the key of", tls("one.pem", "two.key"), two),
-                Case("text.pem: no PEM certificate", tls("text.pem", "one.key"), two),
-                Case(
-                    "none.pem: no such file or directory", tls("one.pem", "one.key", 'ca = "none.pem"\n'), two
-                ),
-                Case("verify_client needs ca", tls("one.pem", "one.key", "verify_client = true\n"), two),
-                Case(
-                    "two.key: is not the key of",
-                    tls("one.pem", "one.key", named.format("x.test", "one.pem", "two.key")),
-                    two,
-                ),
-                Case(
-                    "is not a host name",
-                    tls("one.pem", "one.key", named.format("", "one.pem", "one.key")),
-                    two,
-                ),
-                Case("none.pem: cannot be read", http.format("none.pem", "one.key"), two),
-                Case("two.key", http.format("one.pem", "two.key"), two),
             ]
         )
