@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ ROWS = {
 
 DURABLE = 6.0
 """How many times the highest clean rate of Kamailio with write-through SQLite ours must reach."""
+
+_DURABLE_LOAD = ("--rate", "250", "--seconds", "4", "--users", "2000", "--fill-rate", "200")
 
 MEMORY = 12_000_000
 """Octets that 10,000 bindings may take."""
@@ -76,15 +79,25 @@ def measure(folder: Path, row: Row, options: argparse.Namespace) -> tuple[str, b
 
 
 def measure_durable(folder: Path) -> tuple[str, bool]:
-    """The highest clean rate of registrations that are on disk before they are answered, both servers."""
-    rates = []
-    for target, location in (("kamailio_sqlite", "memory:"), ("rvoip_registrar", "sqlite:location.db")):
-        arguments = ["--rate", "250", "--seconds", "4", "--users", "2000", "--fill-rate", "200"]
-        path = str(folder / "targets" / f"{target}.ini")
-        rates.append(drive(folder, "max", "register", path, *arguments, location=location)[-1]["max_rate"])
-    peer, ours = rates
-    ratio = ours / peer if peer else float("inf")
-    return f"durable REGISTER/s: peer {peer:.0f}, rvoip {ours:.0f}, {ratio:.1f} times", ratio >= DURABLE
+    """The highest clean rates of registrations that are on disk before they are answered, both servers.
+
+    Ours gets a new database for each rate: the driver's phones have another port each time, and bindings that
+    outlive the server would fill up.
+    """
+    peer = drive(folder, "max", "register", str(folder / "targets/kamailio_sqlite.ini"), *_DURABLE_LOAD)[-1]
+    rate = best = peer["max_rate"] * DURABLE
+    path = str(folder / "targets/rvoip_registrar.ini")
+    while True:
+        with tempfile.TemporaryDirectory() as run:
+            load = ["--rate", str(rate), "--runs", "1", "--seconds", "5", "--fill-rate", "1000"]
+            found = drive(folder, "run", "register", path, *load, location=f"sqlite:{run}/location.db")[0]
+        clean = found["retransmissions"] <= 0.001 * found["completed"] and found["p99_ms"] is not None
+        if found["failed"] or not clean or found["p99_ms"] >= 100:
+            break
+        best, rate = rate, rate * 1.2
+    kept = rate > peer["max_rate"] * DURABLE
+    ours = f"{best:.0f}" if kept else f"below {best:.0f}"
+    return f"durable REGISTER/s, p99 under 100 ms: peer {peer['max_rate']:.0f}, rvoip {ours}", kept
 
 
 def measure_memory(folder: Path) -> tuple[str, bool]:
