@@ -228,7 +228,9 @@ class ResponseContext:
             if self._next_flow(branch):
                 return
         branch.others = ()
-        self._failed(branch, 408 if silent else 503)
+        # That one of our users cannot be reached is no reason for the caller to avoid this server.
+        contact = branch.destination.uri is not self.transaction.request.uri
+        self._failed(branch, 408 if silent else 480 if contact else 503)
 
     def _next_flow(self, branch: Branch) -> bool:
         """Try another flow of the same device, if there is one (RFC 5626 section 7)."""

@@ -52,10 +52,14 @@ class AgentCase(ElementCase):
 
     def accepted(self, listening: socket.socket) -> StreamAgent:
         """The agent of a connection that the server opened."""
-        connection, address = listening.accept()
+        connection, _ = listening.accept()
+        return self.accepted_by(connection)
+
+    def accepted_by(self, connection: socket.socket) -> StreamAgent:
+        """The agent of a connection."""
         stream = Stream.__new__(Stream)
-        stream.transport, stream.socket, stream.held = "TCP", connection, b""
+        stream.transport = "TLS" if isinstance(connection, ssl.SSLSocket) else "TCP"
+        stream.socket, stream.held = connection, b""
         stream.address = connection.getsockname()
         self.addCleanup(connection.close)
-        del address
         return StreamAgent(stream)

@@ -22,9 +22,11 @@ class RegistrarCase(ElementCase):
         "closed": element("registrar", f"[registrar]\n{RULES}", DOMAINS, users=USERS),
     }
 
-    def agent(self, name: str = "open") -> Agent:
+    name = "open"
+
+    def agent(self, name: str = "") -> Agent:
         """A user agent of its own."""
-        agent = Agent(self.serve(name))
+        agent = Agent(self.serve(name or self.name))
         self.addCleanup(agent.socket.close)
         return agent
 
@@ -169,7 +171,7 @@ class BindingTests(RegistrarCase):
             self.assertEqual(len(self.contacts(agent, "brevity")), 2)
         time.sleep(max(0.0, 2.05 - (time.monotonic() - began)))
         self.assertEqual(self.contacts(agent, "brevity"), ["<sip:b@192.0.2.2>"])
-        status, shown = self.serve("open").api("GET", "/v1/bindings/brevity@example.test")
+        status, shown = self.serve(self.name).api("GET", "/v1/bindings/brevity@example.test")
         self.assertEqual((status, [one["contact"] for one in shown["bindings"]]), (200, ["sip:b@192.0.2.2"]))
 
     def test_bad_contacts(self) -> None:
@@ -187,6 +189,34 @@ class BindingTests(RegistrarCase):
         self.assertEqual(self.contacts(agent, "bad"), [])
         answer = agent.register("bad", "<sip:a@192.0.2.1>;expires=soon")
         self.assertEqual(self.seconds(answer.values("contact")), [100])  # 3600, cut: section 10.3 step 7
+
+
+class DurableBindingTests(BindingTests):
+    """The same where a 200 waits for the disk."""
+
+    name = "durable"
+    servers: ClassVar = {
+        "durable": element(
+            "registrar",
+            f'[registrar]\nauthenticate = false\n{RULES}[location]\nstore = "sqlite:location.db"\n',
+            DOMAINS,
+        ),
+    }
+
+    def test_after_a_crash(self) -> None:
+        """What was answered 200 is there when the process comes back; what was removed is not."""
+        server = self.serve(self.name)
+        agent = self.agent()
+        agent.register("kept", '<sip:a@192.0.2.1>;q=0.5;+sip.x="y"', cseq=5, call_id="kept-1")
+        agent.register("kept2", "<sip:a@192.0.2.1>", cseq=5, call_id="kept-2")
+        agent.register("kept2", "<sip:a@192.0.2.1>;expires=0", cseq=6, call_id="kept-2")
+        server.kill()
+        server.start()
+        self.assertEqual(self.contacts(agent, "kept"), ['<sip:a@192.0.2.1>;q=0.5;+sip.x="y"'])
+        self.assertEqual(self.contacts(agent, "kept2"), [])
+        for user, call_id in (("kept", "kept-1"), ("kept2", "kept-2")):
+            late = agent.register(user, "<sip:a@192.0.2.1>", cseq=4, call_id=call_id)
+            self.assertEqual(late.status, 500, user)
 
 
 class AddressTests(RegistrarCase):

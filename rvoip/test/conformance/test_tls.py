@@ -6,7 +6,7 @@ import signal
 import ssl
 from typing import ClassVar
 
-from rvoip.test.conformance.agent import StreamAgent, answer_to
+from rvoip.test.conformance.agent import Agent, StreamAgent, answer_to
 from rvoip.test.conformance.case import OPEN, AgentCase
 from rvoip.test.hostile.server import Server
 from rvoip.test.hostile.wire import Stream
@@ -124,6 +124,39 @@ class TLSTests(AgentCase):
             .status,
             200,
         )
+
+    def test_our_certificate(self) -> None:
+        """It is shown to a phone that asks for it, and nothing is sent to one that cannot show its own."""
+        server = self.start()
+        caller, host = Agent(server), "127.0.72.61"
+        self.addCleanup(caller.socket.close)
+        listening = self.listener(host, 0)
+        contact = f"<sips:asks@{host}:{listening.getsockname()[1]}>"
+        self.assertEqual(caller.register("asks", contact).status, 200)
+        for name, believed in ((host, True), ("stranger.test", False)):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.issue(name).write(server.folder, "phone"))
+            context.load_verify_locations(str(server.folder / "ca.pem"))
+            context.verify_mode = ssl.CERT_REQUIRED
+            wire = caller.request("INVITE", "sip:asks@example.test")
+            caller.send(wire)
+            connection, _ = listening.accept()
+            with connection:
+                if not believed:
+                    with self.assertRaises((ssl.SSLError, ConnectionError)):
+                        context.wrap_socket(connection, server_side=True).read(1)
+                    self.assertEqual(caller.final(wire).status, 480)
+                    continue
+                phone = self.accepted_by(context.wrap_socket(connection, server_side=True))
+                self.assertEqual(self.subject(phone), "example.test")
+                got = phone.wait_for("INVITE")
+                self.assertEqual(f"<{got.uri}>", contact)
+                phone.send(answer_to(got, "486 Busy Here"))
+                answer = caller.final(wire)
+                self.assertEqual(answer.status, 486)
+                caller.acknowledge(wire, answer)
+                phone.wait_for("ACK")
+                phone.stream.socket.close()
 
     def test_certificates_of_clients(self) -> None:
         """`verify_client`: only those of the authority get in."""

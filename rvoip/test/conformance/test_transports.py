@@ -125,6 +125,33 @@ class UDPTests(AgentCase):
         self.assertRegex(got.values("via")[0], r"SIP/2\.0/UDP ")
         deaf.send(answer_to(got, "486 Busy Here"))
 
+    def test_phones_behind_nat(self) -> None:
+        """Both are reached where their packets come from, for the whole call, whatever their Contacts say."""
+        caller, callee = self.agent(), self.agent()
+        self.assertEqual(callee.register("natted", "<sip:natted@10.1.1.5:5060>").status, 200)
+        _, shown = self.serve("plain").api("GET", "/v1/bindings/natted@example.test")
+        self.assertIn(callee.sent_by, shown["bindings"][0]["received"])
+        wire = caller.request("INVITE", "sip:natted@example.test", "Contact: <sip:a@10.1.1.6:5060>")
+        caller.send(wire)
+        got = callee.wait_for("INVITE")
+        self.assertEqual(got.uri, "sip:natted@10.1.1.5:5060")
+        callee.send(answer_to(got, "200 OK", "Contact: <sip:natted@10.1.1.5:5060>", tag="t"))
+        answer = caller.final(wire)
+        caller.send(caller.in_dialog("ACK", wire, answer, 1))
+        self.assertEqual(callee.wait_for("ACK").uri, "sip:natted@10.1.1.5:5060")
+        routes = [f"Route: {value}" for value in got.values("record-route")]
+        bye = callee.request(
+            "BYE",
+            "sip:a@10.1.1.6:5060",
+            *routes,
+            sender=f"{got.get('to')};tag=t",
+            to=got.get("from"),
+            call_id=got.get("call-id"),
+        )
+        callee.send(bye)
+        caller.send(answer_to(caller.wait_for("BYE"), "200 OK"))
+        self.assertEqual(callee.final(bye).status, 200)
+
 
 class StreamTests(AgentCase):
     """TCP: frames, keep-alives, reuse."""
@@ -203,6 +230,36 @@ class StreamTests(AgentCase):
         wire = caller.request("MESSAGE", "sip:far@example.test")
         caller.send(wire)
         second = self.accepted(listening)
+        second.send(answer_to(second.wait_for("MESSAGE"), "200 OK"))
+        self.assertEqual(caller.final(wire).status, 200)
+
+    def test_a_device_that_comes_back(self) -> None:
+        """It is called by its new connection, and only by that (RFC 5626 section 5.3)."""
+        server = self.serve("plain")
+        instance = '+sip.instance="<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>"'
+        phones = []
+        for _ in range(2):
+            phone = self.stream(server.address)
+            contact = phone.contact("device", f";reg-id=1;{instance}")
+            answer = phone.register("device", contact, headers=("Supported: path, outbound",))
+            self.assertEqual((answer.status, answer.get("require")), (200, "outbound"))
+            phones.append(phone)
+        caller = self.agent()
+        wire = caller.request("MESSAGE", "sip:device@example.test")
+        caller.send(wire)
+        got = phones[1].wait_for("MESSAGE")
+        phones[1].send(answer_to(got, "200 OK"))
+        self.assertEqual(caller.final(wire).status, 200)
+        self.assertEqual(phones[0].nothing(0.05), [])
+        # Two flows of one device are tried one after the other, so that it rings once.
+        second = self.stream(server.address)
+        contact = second.contact("device", f";reg-id=2;{instance}")
+        self.assertEqual(
+            second.register("device", contact, headers=("Supported: path, outbound",)).status, 200
+        )
+        phones[1].stream.socket.close()
+        wire = caller.request("MESSAGE", "sip:device@example.test")
+        caller.send(wire)
         second.send(answer_to(second.wait_for("MESSAGE"), "200 OK"))
         self.assertEqual(caller.final(wire).status, 200)
 
