@@ -24,6 +24,7 @@ from rvoip.protocols.transport.intake import Intake
 from rvoip.protocols.transport.interfaces import IMessageReceiver
 from rvoip.protocols.transport.limits import UDP_LARGEST, TransportLimits
 from rvoip.protocols.transport.sockets import explain, source_address
+from rvoip.protocols.transport.stun import binding_response
 
 __all__ = ["SIPDatagramProtocol"]
 
@@ -103,6 +104,7 @@ class SIPDatagramProtocol(DatagramProtocol):
             return
         if (len(datagram) < _SHORTEST or datagram[0] < _FIRST) and _no_message(datagram):
             self._counters.drop("keep_alive")
+            self._keep_alive(datagram, addr[0], addr[1])
             return
         flow: Flow | None = self._young.get(addr)
         if flow is None or flow.closed:
@@ -134,6 +136,16 @@ class SIPDatagramProtocol(DatagramProtocol):
                 intake.watch(outcome, message, flow)
         except Exception:
             self.intake.failed(Failure(), message, flow)
+
+    def _keep_alive(self, datagram: bytes, host: str, port: int) -> None:
+        """Answer that of a client that waits for it (RFC 5626 section 3.5.2)."""
+        response = binding_response(datagram, host, port)
+        if response is not None:
+            flow = self.flow_to((host, port))
+            try:
+                flow.send(response)
+            except FlowError:
+                return  # a forged source
 
     # -- to the socket
 
@@ -193,7 +205,7 @@ class SIPDatagramProtocol(DatagramProtocol):
 
 
 def _no_message(datagram: bytes) -> bool:
-    """Whether an odd datagram is a keep-alive, STUN or a stray: not worth an answer or a line in the log.
+    """Whether an odd datagram is a keep-alive, STUN or a stray: no SIP, and not worth a line in the log.
 
     Phones send CRLF, CRLF CRLF, zeros and worse to keep a NAT's binding; what begins with CRLF may still be a
     message (RFC 3261 section 7.5).

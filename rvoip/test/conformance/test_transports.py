@@ -66,13 +66,12 @@ class UDPTests(AgentCase):
         self.assertIn(f";received={agent.host}", answered)
 
     def test_what_is_no_message(self) -> None:
-        """Keep-alives, STUN and strays are not answered, and do no harm."""
+        """Keep-alives by CRLF, and strays, are not answered, and do no harm."""
         agent = self.agent()
         for datagram in (
             b"\r\n\r\n",
             b"\r\n",
             b"\0" * 4,
-            b"\0\1\0\0\x21\x12\xa4\x42" + b"\0" * 12,
             b"hello",
             b"",
             b" ",
@@ -80,6 +79,18 @@ class UDPTests(AgentCase):
             agent.socket.sendto(datagram, agent.server)
         agent.send(b"\r\n\r\n" + agent.request("OPTIONS", "sip:example.test"))
         self.assertEqual(agent.wait(lambda message: True).status, 200)
+
+    def test_stun(self) -> None:
+        """The keep-alive of a UDP flow is told its address (RFC 5626 section 3.5.2)."""
+        agent = self.agent()
+        key = b"\x21\x12\xa4\x42" + b"conformance!"
+        agent.socket.sendto(b"\0\1\0\0" + key, agent.server)
+        agent.socket.settimeout(5.0)
+        answer = agent.socket.recv(100)
+        self.assertEqual((answer[:2], answer[4:20]), (b"\1\1", key))
+        port = int.from_bytes(answer[26:28], "big") ^ 0x2112
+        host = socket.inet_ntoa(bytes(one ^ other for one, other in zip(answer[28:32], key)))
+        self.assertEqual((host, port), (agent.host, agent.port))
 
     def test_several_vias(self) -> None:
         """Only the topmost is touched, wherever the others stand."""

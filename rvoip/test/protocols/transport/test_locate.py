@@ -369,7 +369,10 @@ class BlacklistTests(LocatorTests):
         self.assertEqual(self.locate("sip:a.test"), moved)
         self.clock.advance(29)
         self.assertEqual(self.locate("sip:a.test"), moved)
+        self.assertTrue(self.locator.avoids(Target("UDP", "192.0.2.1", 5060)))
+        self.assertFalse(self.locator.avoids(Target("TCP", "192.0.2.1", 5060)))
         self.clock.advance(1)
+        self.assertFalse(self.locator.avoids(Target("UDP", "192.0.2.1", 5060)))
         self.assertEqual(self.locate("sip:a.test"), ALL_OF_A)
 
     def test_success_and_retry_after(self) -> None:

@@ -146,9 +146,23 @@ class ReceivingTests(DatagramTestCase):
         self.assertIsInstance(message, Response)
         self.assertEqual(message.to_bytes(), response)
 
+    def test_a_stun_keep_alive_is_answered(self) -> None:
+        """RFC 5626 section 3.5.2; it is no message and makes no line. A forged source gets nothing."""
+        request = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"0123456789ab"
+        protocol = self.protocol()
+        protocol.datagramReceived(request, PEER)
+        ((answer, address),) = self.socket.sent
+        self.assertEqual(address, PEER)
+        self.assertEqual((answer[:2], answer[4:20]), (b"\x01\x01", request[4:]))
+        self.assertEqual(protocol.intake.counters.dropped, {"keep_alive": 1})
+        self.socket.sent.clear()
+        for source in (("0.0.0.0", 5060), ("255.255.255.255", 5060), ("192.0.2.9", 0)):
+            protocol.datagramReceived(request, source)
+        self.assertEqual(self.socket.sent, [])
+
     def test_keep_alives_and_stun_are_silent(self) -> None:
         protocol = self.protocol()
-        stun = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"0123456789ab"
+        stun = b"\x00\x01\x00\x00\x21\x12\xa4\x43" + b"0123456789ab"  # that of RFC 3489 has no cookie
         junk = [b"", b"\r\n", b"\r\n\r\n", b"\r\n" * 30, bytes(4), bytes(40), b"jaK", stun, stun + bytes(40)]
         for datagram in junk:
             protocol.datagramReceived(datagram, PEER)
