@@ -349,14 +349,17 @@ class Proxy:
     def sized(self, targets: list[Target], request: Request) -> list[Target]:
         """With TCP before UDP for a request too large for one packet (RFC 3261 section 18.1.1).
 
-        UDP stays as the second choice: many phones listen on nothing else.
+        UDP stays as the second choice: many phones listen on nothing else, and where TCP failed lately it is
+        the only one. A phone behind a firewall would be kept waiting for each request else.
         """
         if targets and targets[0].transport == "UDP":
             # 200 for our own Via and Record-Route.
             lines = request.lines
             size = len(request.body) + sum(map(len, lines)) + 2 * len(lines) + 200
             if size > self.settings.large and self._has_tcp():
-                return [targets[0]._replace(transport="TCP"), *targets]
+                tcp = targets[0]._replace(transport="TCP")
+                if not self.locator.avoids(tcp):
+                    return [tcp, *targets]
         return targets
 
     def _has_tcp(self) -> bool:

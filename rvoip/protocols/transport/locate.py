@@ -130,6 +130,10 @@ class Locator:
         """The target answered."""
         self.blacklist.succeeded(target)
 
+    def avoids(self, target: Target) -> bool:
+        """Whether the target failed so lately that others are to be tried before it."""
+        return self.blacklist.avoids(target, self._now())
+
     def forget(self) -> None:
         """Forget every answer of DNS, as an operator may want after a change there."""
         self.dns.cache.clear()

@@ -10,8 +10,8 @@ from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
 
-_QUICK = "t1 = 0.1"
-"""T1 of 100 ms: transactions are forgotten after 6.4 s."""
+_QUICK = "t1 = 0.05"
+"""T1 of 50 ms: transactions are forgotten after 3.2 s."""
 _METHODS = "INFO", "MESSAGE", "OPTIONS", "REFER", "UPDATE", "NOTIFY", "SUBSCRIBE", "PRACK", "PUBLISH", "FROB"
 
 

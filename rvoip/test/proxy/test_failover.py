@@ -260,6 +260,18 @@ class SizeTests(Base):
         self.assertEqual(bob.take()[0].via.transport, "UDP")
         self.assertNotIn("503 INVITE", alice.starts())
 
+    def test_tcp_that_failed_is_not_tried_again_at_once(self) -> None:
+        """For 30 s: connecting takes seconds where a firewall swallows the attempt."""
+        scene, alice, bob = self.place("UDP")
+        tcp = Target("TCP", bob.address, 5060)
+        for seconds, failures in ((0, 1), (20, 1), (20, 2)):
+            scene.advance(seconds)
+            alice.send(alice.request("MESSAGE", body="b" * 1400))
+            scene.advance(5)
+            bob.send(bob.answer(bob.take()[-1], 200))
+            scene.advance(1)
+            self.assertEqual(scene.locator.failures, [tcp] * failures)
+
     def test_a_small_one_goes_over_udp(self) -> None:
         _, alice, bob = self.place("UDP")
         alice.send(alice.request(body="b" * 300))
