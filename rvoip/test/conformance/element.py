@@ -246,12 +246,28 @@ def element(
     domains: Sequence[str] = (DOMAIN,),
     sip: str = "",
     users: dict[str, str] | None = None,
+    t1: float = 0.05,
+    files: Callable[[Server], object] | None = None,
 ) -> Callable[[str], Server]:
-    """What makes a server of these domains at an address of the test's own, with quick timers."""
+    """What makes a server of these domains at an address of the test's own, with quick timers.
+
+    `files` puts what else it needs into its folder; with it there is a TLS listener.
+    """
 
     def make(host: str) -> Server:
         host = "127.0.72." + host.rpartition(".")[2]
-        return Server(host, role, tables, sip=f"t1 = 0.05\n{sip}", domains=domains, users=users)
+        server = Server(
+            host,
+            role,
+            tables,
+            sip=f"t1 = {t1}\n{sip}",
+            domains=domains,
+            users=users,
+            tls=files is not None,
+        )
+        if files is not None:
+            files(server)
+        return server
 
     return make
 
@@ -281,6 +297,8 @@ class ElementCase(HostileCase):
         else:
             stream.send(data)
         probe = peer.ask_options()
+        # What comes on another socket than the answer to OPTIONS may come after it.
+        idle = 0.003 if stream is None else 0.03
         waiting: list[socket.socket] = [*peer.sockets, peer.probe]
         if phone is not None:
             waiting.append(phone.socket)
@@ -291,7 +309,7 @@ class ElementCase(HostileCase):
             # Requests that got as far as the phone are answered by it.
             pending = bool(found.forwarded) and found.final is None and now - began < patience
             done = found.probed is not None and not pending and len(found.answers) >= least
-            ready = select.select(waiting, [], [], 0.003 if done else 0.2)[0]
+            ready = select.select(waiting, [], [], idle if done else 0.2)[0]
             now = time.monotonic()
             if done and not ready:
                 break

@@ -72,7 +72,7 @@ class ExampleTests(ElementCase):
             for file, data in requests():
                 sent = Text(data)
                 # A fork waits for contacts that the examples registered and nobody answers at.
-                found = self.exchange_one(peer, data, phone, patience=0.5)
+                found = self.exchange_one(peer, data, phone, patience=0.2)
                 key = sent.method, plain_via(sent.values("via")[0]).partition(" ")[2]
                 if phone is not None and key in seen:
                     continue
@@ -131,7 +131,7 @@ class ExampleTests(ElementCase):
         phone = Phone(port=5060)
         with Names(phone.host, lambda name, kind: [a(phone.host)] if kind == A else []) as names:
             sip = f'dns = ["{names.address}"]\n'
-            made = element("proxy", f"{OPEN}[proxy]\nauthenticate = false\n", DOMAINS, sip)
+            made = element("proxy", f"{OPEN}[proxy]\nauthenticate = false\n", DOMAINS, sip, t1=0.02)
             server = phone.server = made("127.0.71.9")
             self.addCleanup(server.close)
             server.start()

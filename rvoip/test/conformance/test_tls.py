@@ -8,41 +8,50 @@ from typing import ClassVar
 
 from rvoip.test.conformance.agent import Agent, StreamAgent, answer_to
 from rvoip.test.conformance.case import OPEN, AgentCase
+from rvoip.test.conformance.element import element
 from rvoip.test.hostile.server import Server
 from rvoip.test.hostile.wire import Stream
 from rvoip.testing.certificates import Authority, Issued
+
+DOMAINS = ("example.test", "example.org")
+
+
+def tables(more: str = "") -> str:
+    """Certificates for example.test and, by name, for example.org; `more` goes into `[tls]`."""
+    return (
+        f'{OPEN}[tls]\ncertificate = "server.pem"\nprivate_key = "server.key"\nca = "ca.pem"\n{more}'
+        '[[tls.name]]\nname = "example.org"\ncertificate = "org.pem"\nprivate_key = "org.key"\n'
+    )
 
 
 class TLSTests(AgentCase):
     """Certificates by name, new ones on SIGHUP, and of clients."""
 
+    servers: ClassVar = {
+        "plain": element("proxy", OPEN),
+        "TLS": element("proxy", tables(), DOMAINS, files=lambda server: TLSTests.write(server)),
+    }
     authority: ClassVar[Authority | None] = None
 
-    def issue(self, *names: str) -> Issued:
+    @classmethod
+    def issue(cls, *names: str) -> Issued:
         """A certificate of the tests' authority."""
-        if TLSTests.authority is None:
-            TLSTests.authority = Authority()
-        return TLSTests.authority.issue(*names)
+        if cls.authority is None:
+            cls.authority = Authority()
+        return cls.authority.issue(*names)
+
+    @classmethod
+    def write(cls, server: Server) -> None:
+        """The files that the configuration names."""
+        cls.issue("example.test", server.host).write(server.folder)
+        cls.issue("example.org").write(server.folder, "org")
+        assert cls.authority is not None
+        (server.folder / "ca.pem").write_bytes(cls.authority.certificate_pem)
 
     def start(self, more: str = "") -> Server:
-        """A proxy with TLS: certificates for example.test and, by name, for example.org."""
-        tables = (
-            f'{OPEN}[tls]\ncertificate = "server.pem"\nprivate_key = "server.key"\nca = "ca.pem"\n{more}'
-            '[[tls.name]]\nname = "example.org"\ncertificate = "org.pem"\nprivate_key = "org.key"\n'
-        )
-        server = Server(
-            "127.0.72.8",
-            "proxy",
-            tables,
-            sip="t1 = 0.05\n",
-            tls=True,
-            domains=("example.test", "example.org"),
-        )
+        """A proxy of its own; `more` goes into `[tls]`."""
+        server = element("proxy", tables(more), DOMAINS, files=self.write)("127.0.71.8")
         self.addCleanup(server.close)
-        self.issue("example.test", server.host).write(server.folder)
-        self.issue("example.org").write(server.folder, "org")
-        assert TLSTests.authority is not None
-        (server.folder / "ca.pem").write_bytes(TLSTests.authority.certificate_pem)
         server.start()
         return server
 
@@ -86,7 +95,7 @@ class TLSTests(AgentCase):
 
     def test_a_call(self) -> None:
         """Between TLS phones, each by its connection; Record-Route and Via say TLS; keep-alive works."""
-        server = self.start()
+        server = self.serve("TLS")
         context = self.context()
         caller = self.stream(server.tls_address, context, "example.test")
         callee = self.stream(server.tls_address, context, "example.test")
@@ -111,7 +120,7 @@ class TLSTests(AgentCase):
 
     def test_old_versions(self) -> None:
         """Nothing below TLS 1.2."""
-        server = self.start()
+        server = self.serve("TLS")
         context = self.context()
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -127,7 +136,7 @@ class TLSTests(AgentCase):
 
     def test_our_certificate(self) -> None:
         """It is shown to a phone that asks for it, and nothing is sent to one that cannot show its own."""
-        server = self.start()
+        server = self.serve("TLS")
         caller, host = Agent(server), "127.0.72.61"
         self.addCleanup(caller.socket.close)
         listening = self.listener(host, 0)

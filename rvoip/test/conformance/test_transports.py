@@ -13,6 +13,7 @@ from twisted.trial.unittest import SkipTest
 from rvoip.test.conformance.agent import Agent, answer_to
 from rvoip.test.conformance.case import OPEN, AgentCase
 from rvoip.test.conformance.element import Text, element, own_address
+from rvoip.test.hostile.server import Server
 
 
 class UDPTests(AgentCase):
@@ -289,8 +290,21 @@ class StreamTests(AgentCase):
         caller.acknowledge(wire, answer)
 
 
+def _both_families(host: str) -> Server:
+    """One that listens on [::1] too."""
+    server = element("proxy", OPEN)(host)
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as one:
+        one.bind(("::1", 0))
+        port = one.getsockname()[1]
+    server.text = server.text.replace("listen = [", f'listen = ["udp:[::1]:{port}", "tcp:[::1]:{port}", ', 1)
+    server.config.write_text(server.text, encoding="utf-8")
+    return server
+
+
 class IPv6Tests(AgentCase):
     """[::1] beside IPv4."""
+
+    servers: ClassVar = {"both families": _both_families}
 
     def setUp(self) -> None:
         try:
@@ -298,14 +312,8 @@ class IPv6Tests(AgentCase):
                 one.bind(("::1", 0))
         except OSError as error:
             raise SkipTest(f"there is no IPv6 here: {error}") from None
-        port = _free_port_6()
-        self.address = ("::1", port)
-        self.server = element("proxy", OPEN)("127.0.71.7")
-        listen = f'"udp:[::1]:{port}", "tcp:[::1]:{port}"'
-        text = self.server.text.replace("listen = [", f"listen = [{listen}, ", 1)
-        self.server.config.write_text(text, encoding="utf-8")
-        self.addCleanup(self.server.close)
-        self.server.start()
+        self.server = self.serve("both families")
+        self.address = ("::1", int(self.server.text.partition("udp:[::1]:")[2].partition('"')[0]))
 
     def test_a_call_between_families(self) -> None:
         """Each side has a Record-Route that it can reach; Via is stamped without brackets."""
@@ -344,10 +352,3 @@ class IPv6Tests(AgentCase):
                 "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n".encode()
             )
             self.assertTrue(connection.recv(5000).startswith(b"SIP/2.0 200 OK\r\n"))
-
-
-def _free_port_6() -> int:
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as one:
-        one.bind(("::1", 0))
-        port: int = one.getsockname()[1]
-        return port
