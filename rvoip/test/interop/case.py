@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.kamailio import Kamailio
 from rvoip.test.interop.pjsip import PJSIP
+from rvoip.test.interop.processes import Process
 from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
 
@@ -36,6 +37,7 @@ class InteropTestCase(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self._hosts = 10
+        self.addCleanup(Process.kill_all)
 
         def overdue(number: int, frame: FrameType | None) -> None:
             raise Overdue(f"not done after {self.limit} s; see {self.folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import re
@@ -13,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from twisted.trial.unittest import SkipTest
 
@@ -24,6 +25,8 @@ PATIENCE = 15.0
 
 _LOOK = 0.01
 _TAIL = 6000
+
+_LIBC = ctypes.CDLL(None)
 
 T = TypeVar("T")
 
@@ -88,8 +91,21 @@ def run(
         raise AssertionError(f"{command[0]} did not end in {patience:g} s: {late.output!r}") from None
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the one that started it is gone, however that went.
+
+    By SIGTERM, so that it ends what it has started itself.
+    """
+    _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 class Process:
-    """A running program in a process group of its own. All that it writes goes to FOLDER/NAME.log."""
+    """A running program in a process group of its own. All that it writes goes to FOLDER/NAME.log.
+
+    It ends with the test process, and `kill_all` ends what a test has left running.
+    """
+
+    _started: ClassVar[list[Process]] = []
 
     def __init__(
         self,
@@ -112,7 +128,15 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
+        self._started.append(self)
+
+    @classmethod
+    def kill_all(cls) -> None:
+        """End every process that was started, whether somebody else has or not."""
+        while cls._started:
+            cls._started.pop().kill()
 
     @property
     def pid(self) -> int:
