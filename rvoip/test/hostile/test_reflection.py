@@ -228,9 +228,7 @@ class AmplificationTests(HostileCase):
         server = self.serve("proxy")
         with Datagrams(ATTACKER, server.address) as attacker:
             for octets in (
-                b"\r\n\r\n",
                 b"\0" * 4,
-                b"\0\1\0\0\x21\x12\xa4\x42" + b"x" * 12,
                 b"GET / HTTP/1.1\r\n\r\n",
                 b"x" * 1000,
             ):
