@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -82,6 +83,9 @@ class Role(OrderedService):
         try:
             super().privilegedStartService()
         except (ConfigError, StartError) as error:
+            if is_daemon():
+                # twistd hands it to the process that was called, which waits for a word.
+                raise
             if sys.stderr is not sys.__stderr__ and sys.__stderr__ is not None:
                 # twistd has put the log in its place: there it is a line among others.
                 print(error, file=sys.__stderr__, flush=True)
@@ -143,6 +147,14 @@ def build(make: Callable[[], R]) -> R:
         return make()
     except (ConfigError, StartError) as error:
         raise SystemExit(str(error)) from None
+
+
+def is_daemon() -> bool:
+    """Whether twistd has put this process into the background: nobody reads its standard error then."""
+    try:
+        return os.fstat(2).st_rdev == os.stat(os.devnull).st_rdev
+    except OSError:
+        return True
 
 
 def settle_collector() -> None:

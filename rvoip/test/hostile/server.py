@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import rvoip
 from rvoip.test.hostile.wire import Datagrams, Message, by_call, request
 
-__all__ = ["DOMAIN", "Ended", "Server", "free_port", "run_role", "running"]
+__all__ = ["DOMAIN", "Ended", "Server", "command", "free_port", "own_host", "run_role", "running"]
 
 ROOT = Path(rvoip.__file__).parent.parent
 DOMAIN = "example.test"
@@ -45,11 +45,12 @@ def _die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def command(role: str, *arguments: str) -> list[str]:
-    """The command line of a role in the foreground."""
+def command(role: str, *arguments: str, daemon: bool = False) -> list[str]:
+    """The command line of a role in the foreground, or with `daemon` in the background."""
     start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv[0] = 'twistd'; "
     start += "from twisted.scripts.twistd import run; run()"
-    return [sys.executable, "-c", start, "-n", "--pidfile=", f"rvoip-{role}", *arguments]
+    where = [] if daemon else ["-n", "--pidfile="]
+    return [sys.executable, "-c", start, *where, f"rvoip-{role}", *arguments]
 
 
 def free_port(host: str) -> int:
@@ -69,13 +70,21 @@ def free_port(host: str) -> int:
     raise AssertionError("no port is free")
 
 
-def run_role(role: str, folder: Path, config: str | None, patience: float = PATIENCE, **more: Any) -> Ended:
+def run_role(
+    role: str,
+    folder: Path,
+    config: str | None,
+    patience: float = PATIENCE,
+    *,
+    daemon: bool = False,
+    **more: Any,
+) -> Ended:
     """Start a role that is expected not to start; what it left. Without `config` the file is not there."""
     if config is not None:
         (folder / "rvoip.toml").write_text(config, encoding="utf-8")
     try:
         done = subprocess.run(
-            command(role, "--config", "rvoip.toml"),
+            command(role, "--config", "rvoip.toml", daemon=daemon),
             cwd=folder,
             capture_output=True,
             timeout=patience,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import time
 from pathlib import Path
 
-from rvoip.test.hostile.server import free_port
+from rvoip.test.hostile.server import free_port, run_role
 from rvoip.test.hostile.starts import HOST, Case, StartCase, listening
+from rvoip.test.hostile.wire import Datagrams, request
 from rvoip.testing.certificates import Authority
 
 TLS = listening(f"tls:{HOST}:0", http="none")
@@ -67,6 +71,40 @@ class InUseTests(StartCase):
         )
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.connect(str(path))
+
+
+class DaemonTests(StartCase):
+    def test_in_the_background(self) -> None:
+        """Whoever called is told as well, and is not left waiting."""
+        folder = self.folder()
+        end = run_role("proxy", folder, listening("udp:192.0.2.1:5060"), daemon=True)
+        self.assertEqual(end.status, 1)
+        self.assertIn("udp:192.0.2.1:5060: this machine has no such address", end.err)
+        self.assertNotIn("Traceback", end.err)
+        self.assertFalse((folder / "twistd.pid").exists())
+
+    def test_one_that_starts(self) -> None:
+        """It answers, and its process is the one that the pid file names."""
+        folder = self.folder()
+        port = free_port(HOST)
+        end = run_role("proxy", folder, listening(f"udp:{HOST}:{port}", http="none"), daemon=True)
+        self.assertEqual((end.status, end.err), (0, ""))
+        process = int((folder / "twistd.pid").read_text(encoding="ascii"))
+        self.addCleanup(self.end, process)
+        with Datagrams("127.0.71.200", (HOST, port)) as client:
+            client.send(request("OPTIONS", "sip:example.test", sent_by=client.sent_by))
+            self.assertIsNotNone(client.receive(5.0))
+        os.kill(process, signal.SIGTERM)
+        ends = time.monotonic() + 5.0
+        while (folder / "twistd.pid").exists():
+            self.assertLess(time.monotonic(), ends)
+            time.sleep(0.02)
+
+    def end(self, process: int) -> None:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            return
 
 
 class CertificateTests(StartCase):
