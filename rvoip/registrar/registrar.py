@@ -58,9 +58,6 @@ class Registrar:
         self.on_change = on_change
         self._date_second = -1
         self._date_line = ""
-        self._route_line = ""
-        if settings.service_route:
-            self._route_line = "Service-Route: " + ", ".join([f"<{uri}>" for uri in settings.service_route])
 
     # -- decisions
 
@@ -206,11 +203,10 @@ class Registrar:
         if int(wall_now) != self._date_second:
             self._date_second = int(wall_now)
             self._date_line = f"Date: {format_date(wall_now)}"
-        names += ("date", "supported")
-        lines += (self._date_line, "Supported: path, outbound")
-        if self._route_line:
-            names.append("service-route")
-            lines.append(self._route_line)
+        more = self.settings.answer_lines
+        names += ("date", "supported", "service-route")[: 1 + len(more)]
+        lines.append(self._date_line)
+        lines += more
         if "path" in request.names:
             for value in request.get_all("path"):
                 names.append("path")

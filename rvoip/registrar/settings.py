@@ -25,3 +25,12 @@ class RegistrarSettings:
     flow_timer: int = 0
     # Whether a Path that the phone does not support is an error (RFC 3327 section 5.3 recommends it).
     strict_path: bool = True
+    # The lines that a 200 ends with because of the settings; computed.
+    answer_lines: tuple[str, ...] = attrs.field(init=False)
+
+    @answer_lines.default
+    def _answer_lines(self) -> tuple[str, ...]:
+        supported = "Supported: path, outbound"
+        if not self.service_route:
+            return (supported,)
+        return (supported, "Service-Route: " + ", ".join([f"<{uri}>" for uri in self.service_route]))

@@ -66,10 +66,6 @@ class Registration:
         )
         self._second = -1
         self._date = ""
-        route = registrar.settings.service_route
-        self._more = "Supported: path, outbound" + (
-            "\r\nService-Route: " + ", ".join(f"<{uri}>" for uri in route) if route else ""
-        )
 
     def register(self, transaction: ServerTransaction) -> Deferred[None] | None:
         """Answer a REGISTER for one of our domains; a Deferred when that takes time."""
@@ -159,7 +155,8 @@ class Registration:
             if int(wall) != self._second:
                 self._second = int(wall)
                 self._date = f"Date: {format_date(wall)}"
-            data = answer(request, applied.bindings, now, registrar.new_tag(), self._date, self._more)
+            more = "\r\n".join(registrar.settings.answer_lines)
+            data = answer(request, applied.bindings, now, registrar.new_tag(), self._date, more)
             if data is not None:
                 if registrar.on_change is not None:
                     registrar.on_change(applied.change.aor, applied.bindings, "refreshed")
