@@ -125,6 +125,12 @@ def plain_via(value: str) -> str:
     return re.sub(r";(?:received=[^;]*|rport(?:=[^;]*)?)", "", value)
 
 
+def top_via(message: Text) -> str:
+    """The topmost Via value, as `plain_via` has it; "" without one."""
+    vias = message.values("via")
+    return plain_via(vias[0]) if vias else ""
+
+
 def tagged(value: str) -> bool:
     """Whether a From or To has a tag."""
     return re.search(r";\s*tag\s*=", value.rpartition(">")[2]) is not None
@@ -141,6 +147,8 @@ class Peer:
         self.host, self.sockets = own_address(100, PORTS)
         self.probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.probe.bind((self.host, 0))
+        # The transactions so far: a late answer to one of them may have the Call-ID and CSeq of another.
+        self.transactions: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -292,6 +300,9 @@ class ElementCase(HostileCase):
         """
         sent = Text(data)
         found = Exchange(peer)
+        via = top_via(sent)
+        earlier = peer.transactions - {via}
+        peer.transactions.add(via)
         if stream is None:
             peer.send(data)
         else:
@@ -317,7 +328,7 @@ class ElementCase(HostileCase):
                 if stream is not None and one is stream.socket:
                     messages = stream.drain(0.01)
                     for each in messages:
-                        self._keep(found, sent, 0, Text(each.wire), peer, stream)
+                        self._keep(found, sent, 0, Text(each.wire), earlier, peer, stream)
                     if not messages and stream.closed(0.01):
                         found.closed = True
                         waiting.remove(one)
@@ -332,16 +343,26 @@ class ElementCase(HostileCase):
                     if got.get("call-id") == probe:
                         found.probed = got
                 else:
-                    self._keep(found, sent, one.getsockname()[1], got, peer, None)
+                    self._keep(found, sent, one.getsockname()[1], got, earlier, peer, None)
         self.assertIsNotNone(found.probed, f"OPTIONS is not answered after {sent.head}")
         assert found.probed is not None
         self.assertEqual(found.probed.status, 200, sent.head)
         return found
 
     def _keep(
-        self, found: Exchange, sent: Text, port: int, answer: Text, peer: Peer, stream: Stream | None
+        self,
+        found: Exchange,
+        sent: Text,
+        port: int,
+        answer: Text,
+        earlier: set[str],
+        peer: Peer,
+        stream: Stream | None,
     ) -> None:
         """Note a response to this message, and acknowledge the final one to an INVITE."""
+        if not answer.method and top_via(answer) in earlier:
+            found.others.append(answer)
+            return
         if sent.get("call-id") and (
             answer.get("call-id") not in sent.all("call-id") or answer.get("cseq") not in sent.all("cseq")
         ):

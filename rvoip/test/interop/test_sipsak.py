@@ -32,8 +32,8 @@ class PingTests(InteropTestCase):
         done = sipsak(self.folder, "-T", "-s", f"sip:alice@{role.address}")
         self.assertEqual(done.returncode, 0, done)
         hops = re.findall(r"^(\d+): \S* ?\(.*?\) *(.*)$", done.stdout, re.M)
-        self.assertEqual(done.stdout.count("483"), 1, done.stdout)
-        self.assertIn("200 OK", done.stdout)
+        self.assertEqual(done.stdout.count("SIP/2.0 483 "), 1, done.stdout)
+        self.assertIn("SIP/2.0 200 OK", done.stdout)
         self.assertEqual(len(hops), 2, done.stdout)
         phone.receives("^OPTIONS ")
 
