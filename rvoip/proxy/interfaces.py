@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from twisted.internet.defer import Deferred
 
     from rvoip.protocols.dialog.server import ServerTransaction
+    from rvoip.protocols.sip.message import Request
     from rvoip.protocols.sip.uri import SipURI
-    from rvoip.proxy.targets import Destination
+    from rvoip.proxy.targets import Destination, Targets
 
-__all__ = ["IAuthenticator", "IDomains", "ILocation"]
+__all__ = ["IAuthenticator", "IDomains", "ILocation", "IRouteContext", "IRouter"]
 
 
 class IDomains(Interface):
@@ -46,4 +49,35 @@ class IAuthenticator(Interface):
         """The AOR that a request's Proxy-Authorization proves, or a Deferred of it.
 
         None after the transaction was answered instead: 407, 403 or 400.
+        """
+
+
+class IRouteContext(Interface):
+    """What is known of a request besides its own words, when a router is asked."""
+
+    user = Attribute("The AOR (`str`) that its credentials prove; None when it was not asked for any.")
+    trusted = Attribute("Whether it came from a network of `[guard] trusted` (`bool`).")
+    flow = Attribute('The `Flow` that it came on: `flow.remote` is (host, port), `flow.transport` "UDP".')
+    domains = Attribute("`IDomains`: what is served here.")
+    location = Attribute("`ILocation`: where the users are.")
+
+    def default(uri: SipURI) -> Targets | Awaitable[Targets]:
+        """Where the proxy sends a request for this URI without any router: a user's contacts, or the URI.
+
+        May be called with another URI than the request's (an alias, a DID). Raises `Refused`.
+        """
+
+
+class IRouter(Interface):
+    """Where requests go that are in no dialog and carry no Route: asked before location and DNS.
+
+    Routers are asked in order; the first that does not say None has decided.
+    """
+
+    def route(request: Request, context: IRouteContext) -> Targets | Awaitable[Targets | None] | None:
+        """`Targets`; None where this router has no opinion; or a Deferred or coroutine of either.
+
+        Raise `Refused` (or fail with it) to answer in place of sending on. The `Request` is not to be
+        changed: new Request-URIs and headers go into the `Destination`s. Any other failure is a 500 and a
+        line in the log. A CANCEL that comes meanwhile ends the request; what is found then is dropped.
         """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
+from rvoip.protocols.sip.message import Response
 from rvoip.protocols.sip.uri import SipURI
 
-__all__ = ["Destination", "Refused", "Targets", "one_flow_each"]
+__all__ = ["Destination", "OnFailure", "Refused", "Targets", "one_flow_each"]
 
 
 class Destination:
@@ -17,9 +18,28 @@ class Destination:
     resolution of `uri`; `flow_only` says that nothing but that flow reaches it (RFC 5626 section 5.3);
     `q` is its preference in thousandths. `instance` names the device that this is one flow of, and
     `others` are the flows to try when this one fails.
+
+    `next_hop` is resolved and sent to in place of the Route and the Request-URI (RFC 3261 section 16.6
+    step 7 lets local policy do that): the address of a gateway. `timeout` is how many seconds an INVITE may
+    go without a final answer here, 0 for as long as Timer C lets it. `headers` are set in the request that
+    goes here, in place of those of their names. `done` is called once, with the final status of an INVITE's
+    or another request's attempt here: 408 when nothing came, 503 when it could not be reached, 487 when it
+    was cancelled.
     """
 
-    __slots__ = ("flow_only", "flow_token", "instance", "others", "q", "route", "uri")
+    __slots__ = (
+        "done",
+        "flow_only",
+        "flow_token",
+        "headers",
+        "instance",
+        "next_hop",
+        "others",
+        "q",
+        "route",
+        "timeout",
+        "uri",
+    )
 
     def __init__(
         self,
@@ -30,6 +50,11 @@ class Destination:
         flow_only: bool = False,
         instance: str = "",
         others: tuple[Destination, ...] = (),
+        *,
+        next_hop: SipURI | None = None,
+        timeout: float = 0.0,
+        headers: tuple[tuple[str, str], ...] = (),
+        done: Callable[[int], object] | None = None,
     ) -> None:
         self.uri = uri
         self.route = route
@@ -38,6 +63,10 @@ class Destination:
         self.q = q
         self.instance = instance
         self.others = others
+        self.next_hop = next_hop
+        self.timeout = timeout
+        self.headers = headers
+        self.done = done
 
     @property
     def secure(self) -> bool:
@@ -51,13 +80,34 @@ class Destination:
         return f"<Destination {self.uri}>"
 
 
+OnFailure = Callable[[int, "Response | None"], "Targets | Awaitable[Targets | None] | None"]
+
+
 class Targets:
-    """Destinations in groups: those of a group are tried at once, the groups one after the other."""
+    """Destinations in groups: those of a group are tried at once, the groups one after the other.
 
-    __slots__ = ("groups",)
+    `go_on` are the final statuses after which the next group is tried; None: all but 6xx (RFC 3261 section
+    16.7 step 5). Gateways want (408, 500, 503) or the like, since a callee that is busy is busy through
+    each of them. `on_failure` is asked once all groups have failed, with the best status and its response
+    (None where there came none), for more Targets: a busy user's voicemail. It gives None when there are
+    none. `members_only` says that they are for our own users and trusted peers: whoever has not shown
+    credentials is asked for them first, where the bare request would have passed without.
+    """
 
-    def __init__(self, groups: Iterable[Iterable[Destination]]) -> None:
+    __slots__ = ("go_on", "groups", "members_only", "on_failure")
+
+    def __init__(
+        self,
+        groups: Iterable[Iterable[Destination]],
+        *,
+        go_on: frozenset[int] | None = None,
+        on_failure: OnFailure | None = None,
+        members_only: bool = False,
+    ) -> None:
         self.groups: list[list[Destination]] = [made for made in (list(group) for group in groups) if made]
+        self.go_on = go_on
+        self.on_failure = on_failure
+        self.members_only = members_only
 
     @classmethod
     def parallel(cls, destinations: Iterable[Destination]) -> Targets:
