@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,16 +21,22 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from rvoip.protocols.transport.bounded import Recent
-from rvoip.protocols.transport.mmsg import BATCH, LARGEST, ReceiveBatch, SendBatch, available
+from rvoip.protocols.transport.mmsg import BATCH, LARGEST, SO_TIMESTAMPNS, ReceiveBatch, SendBatch, available
 from rvoip.protocols.transport.sockets import StockPort, pack_address, unpack_address
 
-__all__ = ["GATHER", "BatchPort", "BatchUDP"]
+__all__ = ["GATHER", "LATE", "BatchPort", "BatchUDP"]
 
 SOURCES: Final = 4096
 """Addresses whose decoded form a port remembers."""
 
 GATHER: Final = 0.005
 """Seconds between two readings while datagrams keep coming."""
+
+LATE: Final = 2.0
+"""Seconds after which a datagram has waited too long in the socket: its sender has sent it again twice."""
+
+_BEATS: Final = 4
+"""How often in `late` seconds a port notes that its socket was empty."""
 
 _READINGS: Final = 4
 """Full batches that are read in one go before others have their turn."""
@@ -43,7 +50,9 @@ class _Buffers:
     """What the ports of one reactor and one address family share: they are never read at the same time."""
 
     def __init__(self) -> None:
-        self.receive = ReceiveBatch().receive
+        batch = ReceiveBatch()
+        self.receive = batch.receive
+        self.receive_dated = batch.receive_dated
         self.send = SendBatch().send
 
 
@@ -52,6 +61,10 @@ class BatchPort(StockPort):
 
     A protocol with a method ``send_failed(address, error)`` is told of each queued datagram that the kernel
     refused; a `write` outside a batch raises the OSError itself, as Twisted's port does.
+
+    One with a method ``datagram_late(datagram, address, seconds)`` gets what has waited in the socket for
+    more than `late` seconds by that. The kernel stamps each datagram, but its stamps are only asked for when
+    the port cannot say that the socket was empty lately: after a stall and under overload.
     """
 
     def __init__(
@@ -63,12 +76,14 @@ class BatchPort(StockPort):
         reactor: IReactorFDSet,
         buffers: dict[socket.AddressFamily, _Buffers],
         gather: float = GATHER,
+        late: float = LATE,
     ) -> None:
         super().__init__(port, protocol, interface, max_packet_size, reactor)
         family = self.addressFamily
         if family not in buffers:
             buffers[family] = _Buffers()
         self._receive = buffers[family].receive
+        self._receive_dated = buffers[family].receive_dated
         self._send = buffers[family].send
         self._name_length = 16 if family == socket.AF_INET else 28
         self._held = 0
@@ -81,6 +96,35 @@ class BatchPort(StockPort):
         self._sources: Recent[bytes, tuple[str, int]] = Recent(SOURCES)
         self._names: Recent[tuple[str, int], bytes] = Recent(SOURCES)
         self._queue: list[tuple[bytes, tuple[str, int], bytes]] = []
+        self._late = late
+        self._late_received = getattr(protocol, "datagram_late", None)
+        # What is in the socket has come since then. It was empty at the last reading that found few, and at
+        # the last turn of the reactor but one if there was nothing to read.
+        self._empty_at = self._beat_at = timed.seconds()
+        self._was_read = False
+        self._beat: IDelayedCall | None = None
+
+    def createInternetSocket(self) -> socket.socket:
+        """Open the socket that `startListening` binds."""
+        opened = super().createInternetSocket()
+        if self._late_received is not None:
+            opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        return opened
+
+    def startListening(self) -> None:
+        """Bind and read."""
+        super().startListening()
+        if self._late_received is not None:
+            self._empty_at = self._beat_at = self._seconds()
+            self._beat = self._call_later(self._late / _BEATS, self._note_empty)
+
+    def _note_empty(self) -> None:
+        """Between two beats the reactor has looked at all sockets: nothing to read, so this was empty."""
+        if not self._was_read and self._beat_at > self._empty_at:
+            self._empty_at = self._beat_at
+        self._was_read = False
+        self._beat_at = self._seconds()
+        self._beat = self._call_later(self._late / _BEATS, self._note_empty)
 
     def doRead(self) -> None:
         """Hand what has arrived to the protocol, then send what it answered.
@@ -97,13 +141,13 @@ class BatchPort(StockPort):
             self.stopReading()
             self._resting = self._call_later(self._gather, self._read_again)
         self._last_read = now
-        self._read()
+        self._read(now)
 
     def _read_again(self) -> None:
         self._resting = None
         count = 0
         try:
-            count = self._read()
+            count = self._read(self._seconds())
         except OSError:
             _log.failure("A UDP port could not be read")
         if not self.connected:
@@ -113,13 +157,41 @@ class BatchPort(StockPort):
         else:
             self.startReading()
 
-    def _read(self) -> int:
+    def _read(self, now: float) -> int:
         """One reading, or a few when they are full; how many datagrams the last one had."""
+        self._was_read = True
+        read = self._read_batch
+        if now - self._empty_at >= self._late and self._late_received is not None:
+            read = self._read_dated
         for _ in range(_READINGS):
-            count = self._read_batch()
+            count = read()
             if count < BATCH:
+                self._empty_at = now
                 break
         return count
+
+    def _read_dated(self) -> int:
+        """As `_read_batch`, where some may have waited too long."""
+        try:
+            batch = self._receive_dated(self.fileno(), self._name_length)
+        except ConnectionRefusedError:
+            return 1
+        latest = time.time() - self._late
+        with self.held():
+            for datagram, name, came_at in batch:
+                if 0.0 < came_at < latest:
+                    self._hand_on_late(datagram, name, latest - came_at + self._late)
+                else:
+                    self._hand_on([(datagram, name)])
+        return len(batch)
+
+    def _hand_on_late(self, datagram: bytes, name: bytes, seconds: float) -> None:
+        received: Callable[[bytes, tuple[str, int], float], object] | None = self._late_received
+        assert received is not None
+        try:
+            received(datagram, self._source(name), seconds)
+        except Exception:
+            _log.failure("{protocol} failed on a datagram", protocol=type(self.protocol).__name__)
 
     def _read_batch(self) -> int:
         try:
@@ -153,6 +225,9 @@ class BatchPort(StockPort):
         resting, self._resting = self._resting, None
         if resting is not None:
             resting.cancel()
+        beat, self._beat = self._beat, None
+        if beat is not None:
+            beat.cancel()
 
     def _hand_on(self, batch: list[tuple[bytes, bytes]]) -> None:
         received = self.protocol.datagramReceived
@@ -273,10 +348,18 @@ class BatchUDP:
     """
 
     def __init__(
-        self, reactor: IReactorFDSet, buffer_size: int = StockPort.buffer_size, gather: float = GATHER
+        self,
+        reactor: IReactorFDSet,
+        buffer_size: int = StockPort.buffer_size,
+        gather: float = GATHER,
+        late: float = LATE,
     ) -> None:
-        """`gather`: seconds that dense traffic may wait to be read together; 0 reads at each wake-up."""
+        """`gather`: seconds that dense traffic may wait to be read together; 0 reads at each wake-up.
+
+        `late`: seconds after which a datagram has waited too long, see `BatchPort`.
+        """
         self._gather = gather
+        self._late = late
         self._reactor = reactor
         self._buffer_size = buffer_size
         self._buffers: dict[socket.AddressFamily, _Buffers] = {}
@@ -288,7 +371,14 @@ class BatchUDP:
         listening: StockPort
         if available():
             listening = BatchPort(
-                port, protocol, interface, maxPacketSize, self._reactor, self._buffers, self._gather
+                port,
+                protocol,
+                interface,
+                maxPacketSize,
+                self._reactor,
+                self._buffers,
+                self._gather,
+                self._late,
             )
         else:
             listening = StockPort(port, protocol, interface, maxPacketSize, self._reactor)

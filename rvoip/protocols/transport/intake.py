@@ -118,6 +118,16 @@ class Intake:
         except Exception:
             self.failed(Failure(), message, flow)
 
+    def late(self, seconds: float) -> None:
+        """A request was dropped that had waited for so long in its socket: one log line in 10 seconds."""
+        suppressed = self._lines.allow("late")
+        if suppressed is not None:
+            _log.warn(
+                "Requests waited in a UDP socket for {waited} s and were dropped ({suppressed} more before)",
+                waited=round(seconds, 1),
+                suppressed=suppressed,
+            )
+
     def failed(self, failure: Failure, message: object, flow: Flow) -> None:
         """The receiver raised: one log event in 10 seconds, and 500 for a request."""
         self.counters.drop("internal")

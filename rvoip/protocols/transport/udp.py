@@ -137,6 +137,19 @@ class SIPDatagramProtocol(DatagramProtocol):
         except Exception:
             self.intake.failed(Failure(), message, flow)
 
+    def datagram_late(self, datagram: bytes, addr: Any, seconds: float) -> None:
+        """From a batch port: one that has waited in the socket for so long that its sender has sent it again.
+
+        A request is dropped: whoever sent it gets an answer to a later copy, and a server that is behind gets
+        up with the present. Responses and ACKs cost little and are not asked for again.
+        """
+        if datagram[:1] >= b"!" and datagram[:4].upper() not in (b"SIP/", b"ACK "):
+            self._counters.received += 1
+            self._counters.drop("late")
+            self.intake.late(seconds)
+        else:
+            self.datagramReceived(datagram, addr)
+
     def _keep_alive(self, datagram: bytes, host: str, port: int) -> None:
         """Answer that of a client that waits for it (RFC 5626 section 3.5.2)."""
         response = binding_response(datagram, host, port)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -16,7 +18,7 @@ from zope.interface.verify import verifyObject
 
 from rvoip.protocols.transport import batch as batch_module
 from rvoip.protocols.transport.batch import BatchPort, BatchUDP
-from rvoip.protocols.transport.mmsg import BATCH, ReceiveBatch, SendBatch, available
+from rvoip.protocols.transport.mmsg import BATCH, SO_TIMESTAMPNS, ReceiveBatch, SendBatch, available
 from rvoip.protocols.transport.sockets import StockPort, pack_address, unpack_address
 from rvoip.test.protocols.transport.reactor_wait import reactor, until
 
@@ -290,6 +292,90 @@ class FallbackTests(UDPSuite, TestCase):
         self.assertIs(type(self.port), StockPort)
 
 
+class Dated(Echo):
+    """Remembers what was late, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: list[tuple[bytes, float]] = []
+
+    def datagram_late(self, datagram: bytes, addr: tuple[str, int], seconds: float) -> None:
+        self.late.append((datagram, seconds))
+
+
+class LateTests(TestCase):
+    """What waited in the socket while the reactor could not look at it."""
+
+    LATE = 0.2
+
+    if not available():
+        skip = "no recvmmsg here"
+
+    def setUp(self) -> None:
+        self.dated = Dated()
+        self.port = BatchUDP(reactor, late=self.LATE).listenUDP(0, self.dated, HOST)
+        self.addCleanup(self.port.stopListening)
+        self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(self.peer.close)
+        self.address = (HOST, self.port.getHost().port)
+
+    def received(self) -> list[bytes]:
+        return [datagram for datagram, _ in self.dated.received]
+
+    async def test_after_a_stall(self) -> None:
+        """Each datagram is judged by its own age."""
+        self.peer.sendto(b"old", self.address)
+        self.peer.sendto(b"old too", self.address)
+        time.sleep(2 * self.LATE)  # the stall
+        self.peer.sendto(b"new", self.address)
+        await until(lambda: bool(self.dated.received))
+        self.assertEqual(self.received(), [b"new"])
+        self.assertEqual([datagram for datagram, _ in self.dated.late], [b"old", b"old too"])
+        for _, seconds in self.dated.late:
+            self.assertTrue(2 * self.LATE <= seconds < 10, seconds)
+
+    async def test_the_clock_of_the_wall_does_not_count(self) -> None:
+        """An hour is skipped: that makes nothing late where the socket is known to have been empty."""
+        await until(lambda: self.port._empty_at > self.port._beat_at - self.LATE, "beats")
+        self.patch(batch_module, "time", SimpleNamespace(time=lambda: time.time() + 3600.0))
+        start = reactor.seconds()
+        await until(lambda: reactor.seconds() > start + 2 * self.LATE, "an idle time")
+        self.peer.sendto(b"x", self.address)
+        await until(lambda: bool(self.dated.received))
+        self.assertEqual((self.received(), self.dated.late), ([b"x"], []))
+
+    async def test_a_backlog_is_not_worked_off(self) -> None:
+        """Of more than is read in one go only what is fresh is handed on, in order."""
+        for number in range(300):
+            self.peer.sendto(b"old %d" % number, self.address)
+        time.sleep(2 * self.LATE)
+        for number in range(300):
+            self.peer.sendto(b"new %d" % number, self.address)
+        await until(lambda: len(self.dated.received) == 300)
+        self.assertEqual(self.received(), [b"new %d" % number for number in range(300)])
+        self.assertEqual(len(self.dated.late), 300)
+
+    async def test_a_failure_is_logged(self) -> None:
+        def fail(datagram: bytes, addr: tuple[str, int], seconds: float) -> None:
+            raise KeyError("late")
+
+        self.port._late_received = fail
+        self.peer.sendto(b"old", self.address)
+        time.sleep(2 * self.LATE)
+        self.peer.sendto(b"new", self.address)
+        await until(lambda: bool(self.dated.received))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    async def test_who_does_not_ask_gets_all(self) -> None:
+        echo = Echo()
+        port = BatchUDP(reactor, late=self.LATE).listenUDP(0, echo, HOST)
+        self.addCleanup(port.stopListening)
+        self.peer.sendto(b"old", (HOST, port.getHost().port))
+        time.sleep(2 * self.LATE)
+        await until(lambda: bool(echo.received))
+        self.assertIsNone(port._beat)
+
+
 class PortTests(TestCase):
     def test_interface(self) -> None:
         verifyObject(IReactorUDP, BatchUDP(reactor))
@@ -346,3 +432,16 @@ class AddressTests(SynchronousTestCase):
             receive = ReceiveBatch()
             self.assertEqual(receive.receive(one.fileno(), 16), [(b"a", name), (b"bc", name)])
             self.assertEqual(receive.receive(one.fileno(), 16), [])
+            # Without the socket option there are no stamps, with it there are, for those that ask.
+            for stamped in (False, True):
+                one.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, stamped)
+                SendBatch().send(one.fileno(), 16, [b"a", b"bc"], [name, name])
+                dated = receive.receive_dated(one.fileno(), 16)
+                self.assertEqual([found[:2] for found in dated], [(b"a", name), (b"bc", name)])
+                for _, _, came_at in dated:
+                    if stamped:
+                        self.assertTrue(0.0 <= time.time() - came_at < 5.0, came_at)
+                    else:
+                        self.assertEqual(came_at, 0.0)
+                SendBatch().send(one.fileno(), 16, [b"d"], [name])
+                self.assertEqual(receive.receive(one.fileno(), 16), [(b"d", name)])

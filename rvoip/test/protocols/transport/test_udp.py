@@ -135,6 +135,23 @@ class ReceivingTests(DatagramTestCase):
         default = (PEER[0], 5060)
         self.assertEqual([address for _, address in self.socket.sent], [default, PEER, default])
 
+    def test_a_late_request_is_dropped(self) -> None:
+        """A response, an ACK and a keep-alive are taken all the same; there is one line for all."""
+        protocol = self.protocol()
+        for number in range(5):
+            protocol.datagram_late(options(number), PEER, 2.5)
+        self.assertEqual(self.receiver.messages, [])
+        (line,) = self.lines.events
+        self.assertIn("waited in a UDP socket for 2.5 s", line["log_format"].format(waited=2.5, suppressed=0))
+        self.assertEqual(
+            (protocol.intake.counters.received, protocol.intake.counters.dropped), (5, {"late": 5})
+        )
+        response = b"SIP/2.0 200 OK\r\n" + options(6).partition(b"\r\n")[2]
+        for data in (response, options(7, method="ACK"), b"\r\n\r\n"):
+            protocol.datagram_late(data, PEER, 2.5)
+        self.assertEqual(self.receiver.numbers, [6, 7])
+        self.assertEqual(protocol.intake.counters.dropped, {"late": 5, "keep_alive": 1})
+
     def test_force_rport(self) -> None:
         self.protocol(receiver=Recorder(200), force_rport=True).datagramReceived(options(1, params=""), PEER)
         self.assertEqual([address for _, address in self.socket.sent], [PEER])
