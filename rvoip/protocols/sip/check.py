@@ -80,7 +80,8 @@ def _plain_address(message: Message, name: str) -> bool:
 
 def _check_repeats(message: Message, limits: Limits) -> None:
     names = message.names
-    for name in set(names):
+    # In the order of the message: what is answered must not change from one process to the next.
+    for name in dict.fromkeys(names):
         count = names.count(name)
         if count == 1:
             continue

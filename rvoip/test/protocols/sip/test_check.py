@@ -47,6 +47,10 @@ class CheckTests(SynchronousTestCase):
             self.refused(HEAD + line * 2 + b"\r\n")
         for short in (b"f: <sip:a@b>", b"t: <sip:a@b>", b"i: 1"):
             self.refused(HEAD + short + b"\r\n\r\n")
+        message = self.refused(HEAD + b"From: <sip:a@b>\r\nCall-ID: 1\r\nMax-Forwards: 1\r\n\r\n")
+        error = self.assertRaises(SIPParseError, check, message)
+        first = next(one for one in message.names if one in ("from", "call-id", "max-forwards"))
+        self.assertEqual(error.reason.lower(), f"more than one {first}", "whatever the hash seed")
         check(parse_message(HEAD + b"Content-Length: 0\r\nl: 0\r\n\r\n"))
         check(parse_message(HEAD + b"Via: SIP/2.0/UDP b\r\nX-A: 1\r\nX-A: 2\r\nSupported: a\r\nk: b\r\n\r\n"))
 
