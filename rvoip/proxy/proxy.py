@@ -23,6 +23,7 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
+from rvoip.proxy.ack import send_ack
 from rvoip.proxy.branch import Branch
 from rvoip.proxy.context import ResponseContext
 from rvoip.proxy.events import Answered, HungUp
@@ -434,14 +435,14 @@ class Proxy:
                 if targets is None:
                     Deferred.fromCoroutine(self._ack_later(ack, hop)).addErrback(_ack_lost)
                     return
-                out = self.transport.flow_to(targets[0])
-            self.layer.send(ack, out)
+                send_ack(self, ack, targets)
+            else:
+                self.layer.send(ack, out)
         except (Refused, SIPParseError, TransportError):
             return  # nothing may answer an ACK
 
     async def _ack_later(self, ack: Request, hop: SipURI) -> None:
-        targets = await self.locator.locate(hop)
-        self.layer.send(ack, self.transport.flow_to(targets[0]))
+        send_ack(self, ack, await self.locator.locate(hop))
 
     def response_unmatched(self, response: Response, flow: Flow) -> None:
         """Drop it: a proxy forwards responses of its own transactions only (RFC 6026 section 8.9)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rvoip.protocols.sip.message import Request
 from rvoip.protocols.transport.flow import Target
 from rvoip.proxy.proxy import ProxySettings
 from rvoip.test.proxy.scene import Peer, Scene
@@ -252,6 +253,34 @@ class SizeTests(Base):
             (invite,) = bob.take()
             self.assertEqual(invite.via.transport, "TCP")
             self.assertEqual(invite.body, body.encode())
+
+    def test_a_large_ack_takes_the_way_of_its_invite(self) -> None:
+        """Over TCP where that is had; where not, over UDP once that is known, and at once later."""
+        for transport in ("TCP", "UDP"):
+            scene, alice, bob = self.place(transport)
+            alice.send(alice.request(call_id="call"))
+            scene.advance(1)
+            if transport == "TCP":  # bob does not hear the INVITE, which is small
+                bob.take()
+                alice.send(alice.request(call_id="call", branch="z9hG4bKlarge", body="b" * 1400))
+                scene.advance(1)
+            bob.send(bob.answer(bob.take()[-1], 200, contact=f"sip:bob@{bob.address}"))
+            scene.advance(1)
+            route = f"Route: {alice.take()[-1].get('record-route')}\r\n"
+            for after in (5, 0.01):
+                alice.send(
+                    alice.request(
+                        "ACK",
+                        f"sip:bob@{bob.address}",
+                        to_tag="x",
+                        call_id="call",
+                        extra=route,
+                        body="b" * 1400,
+                    )
+                )
+                scene.advance(after)
+                acks = [one for one in bob.take() if isinstance(one, Request) and one.method == "ACK"]
+                self.assertEqual([ack.via.transport for ack in acks], [transport], after)
 
     def test_a_phone_without_tcp_gets_it_over_udp(self) -> None:
         scene, alice, bob = self.place("UDP")
