@@ -24,6 +24,7 @@ from rvoip.protocols.sip.check import KNOWN_METHODS
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import format_host_port
 from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.transport.addresses import canonical_host
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.protocols.transport.intake import refusal, way_back
@@ -377,12 +378,16 @@ class TransactionLayer:
             self.wheel.schedule(answered.deadline - now, TransactionLayer._sweep, self)
 
     def response_flow(self, request: Request, flow: Flow) -> Flow | None:
-        """A new connection to where the request's sender listens, or None (RFC 3261 section 18.2.2)."""
+        """A new connection to where the request's sender listens, or None (RFC 3261 section 18.2.2).
+
+        Over TLS it must show a certificate for the name in its Via, if that is one (RFC 5922 section 7.3).
+        """
         if not flow.reliable:
             return None
         via = request.via
         port = via.port or (5061 if flow.secure else 5060)
-        found: Flow = self.transport.flow_to(Target(flow.transport, flow.remote[0], port))
+        name = via.host if flow.secure and canonical_host(via.host) is None else ""
+        found: Flow = self.transport.flow_to(Target(flow.transport, flow.remote[0], port, name))
         return found
 
     # For the operator.

@@ -81,9 +81,11 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.flows: dict[tuple[str, str, int], FakeFlow] = {}
+        self.asked: list[Target] = []
         self.reachable = True
 
     def flow_to(self, target: Target) -> FakeFlow:
+        self.asked.append(target)
         flow = self.flows.get(target[:3])
         if flow is None or flow.closed:
             flow = self.flows[target[:3]] = FakeFlow(target.transport, (target.host, target.port), self)

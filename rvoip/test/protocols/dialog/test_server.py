@@ -12,7 +12,7 @@ from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.transport.flow import Target
 from rvoip.protocols.transport.interfaces import IMessageReceiver
-from rvoip.test.protocols.dialog.fakes import PEER, World, request
+from rvoip.test.protocols.dialog.fakes import PEER, FakeFlow, World, request
 
 
 class Base(SynchronousTestCase):
@@ -438,6 +438,17 @@ class WayBackTests(Base):
         flow = self.world.transport.flow_to(Target("TCP", PEER[0], 7777))
         self.assertEqual(flow.starts(), ["183 INVITE", "200 INVITE"])
         self.assertEqual(self.world.layer.unsent, 0)
+
+    def test_over_tls_it_must_be_who_the_via_names(self) -> None:
+        """An address in the Via is compared with the certificate as such (RFC 5922 section 7.3)."""
+        for sent_by, name in (("phone.example", "phone.example"), (PEER[0], ""), ("[2001:db8::1]", "")):
+            self.setUp()
+            tls = FakeFlow("TLS", PEER, self.world.transport)
+            tls.secure = True
+            self.world.receive(request("INVITE", transport="TLS", sent_by=sent_by), tls)
+            tls.close()
+            self.world.user.requests[-1].respond_status(180)
+            self.assertEqual(self.world.transport.asked[-1], Target("TLS", PEER[0], 5061, name))
 
     def test_a_peer_that_cannot_be_reached_changes_nothing(self) -> None:
         """RFC 6026 section 8.8: the transaction remains in its state."""
