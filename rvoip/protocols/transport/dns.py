@@ -227,6 +227,7 @@ def _raw(header: Any) -> Raw | None:
             payload.flags.string.decode("ascii", "replace").upper(),
             payload.service.string.decode("ascii", "replace").upper(),
             _text(payload.replacement),
+            payload.regexp.string.decode("utf-8", "replace"),
         )
         return Raw(name, "NAPTR", ttl, naptr)
     if isinstance(payload, dns.Record_CNAME):

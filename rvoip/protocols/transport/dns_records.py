@@ -46,13 +46,17 @@ class Question(NamedTuple):
 
 
 class NAPTR(NamedTuple):
-    """A NAPTR record (RFC 3403 section 4.1); flags and service in upper case, replacement a name or ""."""
+    """A NAPTR record (RFC 3403 section 4.1); flags and service in upper case, replacement a name or "".
+
+    `regexp` is as it came: nobody has looked at it.
+    """
 
     order: int
     preference: int
     flags: str
     service: str
     replacement: str
+    regexp: str = ""
 
 
 class SRV(NamedTuple):
