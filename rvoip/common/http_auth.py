@@ -55,9 +55,14 @@ class Guard:
         authenticate: Authenticate | None = None,
         has_keys: Callable[[], bool] | None = None,
     ) -> None:
-        self._token = _digest(token) if token else None
+        self._token: bytes | None = None
         self._authenticate = authenticate
         self._has_keys = has_keys
+        self.use(token)
+
+    def use(self, token: str) -> None:
+        """Take this token as the operator's own from now on, or none."""
+        self._token = _digest(token) if token else None
 
     @property
     def is_open(self) -> bool:

@@ -389,10 +389,17 @@ class HTTPService(Service):
                 await stopped
         await self.site.close()
 
-    def reload(self) -> None:
-        """Read the certificate's files again; on a StartError the old ones stay."""
+    def reload(self, certificate: str = "", private_key: str = "", ca: str = "") -> None:
+        """Read these files, or the same ones again; on a StartError the old ones stay.
+
+        Whether it is TLS at all, and whether clients must show a certificate, was settled when it bound.
+        """
+        wanted = (certificate, private_key, ca)
+        if [bool(path) for path in wanted] != [bool(path) for path in self._files]:
+            wanted = self._files
         if self._tls is not None:
-            self._tls.reload()
+            self._tls.reload(*wanted)
+            self._files = wanted
 
     def _make_tls(self) -> ServerTLS | None:
         certificate, private_key, ca = self._files

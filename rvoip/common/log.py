@@ -17,6 +17,7 @@ from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rvoip.common.log_file import LogFile
 from rvoip.common.printable import UNPRINTABLE, printable, shorten
 from rvoip.common.redact import REDACTED, is_secret_name, may_hold_secret, redact
 
@@ -146,11 +147,11 @@ def _traceback(failure: Failure) -> str:
 class _LineObserver:
     """What the two formats share: levels, fields, the message, the time, and the stream."""
 
-    def __init__(self, stream: TextIO, level: str = "info") -> None:
+    def __init__(self, stream: TextIO | LogFile, level: str = "info") -> None:
         if level not in LEVELS:
             raise ValueError(f"no log level {level!r}: one of {', '.join(LEVELS)}")
         # The bytes below the text layer, where there are any: log lines are UTF-8 in any locale.
-        self._bytes = getattr(stream, "buffer", None)
+        self._bytes = stream if isinstance(stream, LogFile) else getattr(stream, "buffer", None)
         self._stream = stream
         self._shown = frozenset(LogLevel.lookupByName(name) for name in LEVELS[LEVELS.index(level) :])
         self._all = LogLevel.debug in self._shown
@@ -159,27 +160,33 @@ class _LineObserver:
         self.lost = 0
         """Lines that the stream did not take."""
 
-    def __call__(self, event: LogEvent) -> None:
-        """Write `event` when its level is shown. Nothing is raised: a log must not break what it logs.
+    def line(self, event: LogEvent) -> str | None:
+        """The line of `event`, with its end; None when its level is not shown. Nothing is raised.
 
         What Twisted says in its old way, of each socket that it opens or closes, counts as debug: a question
         to DNS would be four lines.
         """
         level = event.get("log_level")
         if level not in self._shown:
-            return
+            return None
         if level is LogLevel.info and event.get("log_namespace") == "log_legacy" and not self._all:
-            return
+            return None
         try:
-            line = self._line(event)
+            return self._line(event)
         except Exception as error:
             namespace = printable(shorten(_text(event.get("log_namespace")), 200))
-            line = self._unrenderable(namespace, type(error).__name__)
+            return self._unrenderable(namespace, type(error).__name__)
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write `event` when its level is shown. Nothing is raised: a log must not break what it logs."""
+        line = self.line(event)
+        if line is None:
+            return
         try:
             if self._bytes is not None:
                 self._bytes.write(line.encode("utf-8", "backslashreplace"))
                 self._bytes.flush()
-            else:
+            elif not isinstance(self._stream, LogFile):
                 self._stream.write(line)
                 self._stream.flush()
         except (OSError, ValueError):
@@ -325,8 +332,13 @@ def _json_escape(match: Any) -> str:
     return f"\\u{code:04x}"
 
 
-def log_observer(format: Literal["text", "json"], level: str, stream: TextIO) -> JSONObserver | TextObserver:
-    """Make the observer that a `[log]` table asks for, for `sys.__stdout__`: twistd redirects stdout."""
+def log_observer(
+    format: Literal["text", "json"], level: str, stream: TextIO | LogFile
+) -> JSONObserver | TextObserver:
+    """Make the observer that a `[log]` table asks for.
+
+    For standard output `stream` is `sys.__stdout__`: twistd redirects the other one.
+    """
     return JSONObserver(stream, level) if format == "json" else TextObserver(stream, level)
 
 

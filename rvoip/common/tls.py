@@ -40,9 +40,10 @@ class ServerTLS:
         """Whether clients must show a certificate."""
         return bool(self._files[2])
 
-    def reload(self) -> None:
-        """Read the files again, for later connections; on a StartError what was read before stays."""
-        self._context = _context(*self._files)
+    def reload(self, certificate: str, private_key: str, ca: str = "") -> None:
+        """Read these files, for later connections; on a StartError what was read before stays."""
+        self._context = _context(certificate, private_key, ca)
+        self._files = (certificate, private_key, ca)
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Make the connection object of one connection."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from twisted.logger import Logger
 
-from rvoip.common.events import EventBus
+from rvoip.common.events import EventBus, Subscription
 from rvoip.proxy.events import Answered, HungUp
 
 __all__ = ["RegistrationChanged", "log_activity"]
@@ -22,11 +24,13 @@ class RegistrationChanged:
     kind: str
 
 
-def log_activity(bus: EventBus) -> None:
-    """Write a line for each of these events from now on."""
-    bus.subscribe(RegistrationChanged, _registration, name="activity")
-    bus.subscribe(Answered, _answered, name="activity")
-    bus.subscribe(HungUp, _hung_up, name="activity")
+def log_activity(bus: EventBus) -> list[Subscription[Any]]:
+    """Write a line for each of these events until the subscriptions are cancelled."""
+    return [
+        bus.subscribe(RegistrationChanged, _registration, name="activity"),
+        bus.subscribe(Answered, _answered, name="activity"),
+        bus.subscribe(HungUp, _hung_up, name="activity"),
+    ]
 
 
 def _registration(event: RegistrationChanged) -> None:

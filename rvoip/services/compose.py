@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from rvoip.auth.verify import DigestVerifier
 from rvoip.common.errors import ConfigError, StartError
-from rvoip.common.events import EventBus
+from rvoip.common.events import EventBus, Subscription
 from rvoip.common.http_server import CLOSE_DEADLINE
 from rvoip.common.metrics import LagProbe
 from rvoip.protocols.sip import digest
@@ -22,6 +22,7 @@ from rvoip.registrar.settings import RegistrarSettings
 from rvoip.services.accounts import AccountsService
 from rvoip.services.activity import RegistrationChanged, log_activity
 from rvoip.services.authenticate import Authenticator
+from rvoip.services.certificates import warn_of_expiry
 from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
 from rvoip.services.core import Core
@@ -32,7 +33,8 @@ from rvoip.services.registration import Registration
 from rvoip.services.role import Role, named_class
 from rvoip.services.secret import SecretService
 from rvoip.services.sip import SIPService
-from rvoip.services.tracing import trace
+from rvoip.services.tracing import Tracing
+from rvoip.trace.ring import MessageRing
 
 __all__ = ["SIPRole"]
 
@@ -41,7 +43,7 @@ class SIPRole(Role):
     """A registrar, a proxy, or both on the same sockets.
 
     Its parts are attributes, for a .tac or a test to reach: `sip`, `accounts`, `location`, `registration`,
-    `proxy`, `events`, `ring`, `http`.
+    `proxy`, `events`, `tracing`, `http`.
     """
 
     sip: SIPService
@@ -71,12 +73,11 @@ class SIPRole(Role):
         self.proxy = self._make_proxy(file) if proxy else None
         self.core = Core(self.sip.domains, self.registration, self.proxy)
         self.sip.transactions.user = self.core
-        if self.registration is not None and self.registration.authenticator is not None:
-            self._challenge_early()
-        if config.log.activity:
-            log_activity(self.events)
+        self._challenge_early(config)
+        self._activity: list[Subscription[Any]] = []
+        self._log_activity(config.log.activity)
         self.registrations = dict.fromkeys(("created", "refreshed", "removed", "expired"), 0)
-        self.ring = trace(config.trace, self.sip.transport, self.sip.transactions, time.time)
+        self.tracing = Tracing(config.trace, self.sip.transport, self.sip.transactions, time.time)
         self.http = HTTPSide(reactor, self, file)
         self.add(self.lag, "lag")
         self.add(self.accounts, "accounts")
@@ -93,9 +94,12 @@ class SIPRole(Role):
         except StartError as error:
             raise ConfigError(file, "users.store", str(error)) from None
 
-    def _challenge_early(self) -> None:
+    def _challenge_early(self, config: Config) -> None:
         """Answer what comes without credentials before it is parsed, unless each message is to be traced."""
-        if self.config.trace.keep and self.config.trace.registrations:
+        if self.registration is None or self.registration.authenticator is None:
+            return
+        if config.trace.keep and config.trace.registrations:
+            self.sip.transport.intake.early = None
             return
         self.sip.transport.intake.early = FirstChallenge(
             self._verifier,
@@ -114,8 +118,10 @@ class SIPRole(Role):
 
     def _make_registration(self, file: str, proxy: bool) -> Registration:
         table = self.config.registrar or RegistrarTable()
-        name = self.config.service.class_
-        made = named_class(name, Registrar, file) if name and not proxy else Registrar
+        key, name = "registrar.class", table.class_
+        if not (name or proxy):
+            key, name = "service.class", self.config.service.class_
+        made = named_class(name, Registrar, file, key) if name else Registrar
         sip = self.sip
         registrar: Registrar = made(
             registrar_settings(table), sip.tokens, on_change=self._registration_changed
@@ -132,7 +138,7 @@ class SIPRole(Role):
 
     def _make_proxy(self, file: str) -> Proxy:
         name = self.config.service.class_
-        made = named_class(name, Proxy, file) if name else Proxy
+        made = named_class(name, Proxy, file, "service.class") if name else Proxy
         sip = self.sip
         proxy: Proxy = made(
             sip.transactions,
@@ -160,9 +166,22 @@ class SIPRole(Role):
             contacts = tuple(binding.contact for binding in bindings)
             self.events.publish(RegistrationChanged(aor, contacts, kind))
 
+    def _log_activity(self, wanted: bool) -> None:
+        """Write a line for each registration and call, or none, from now on."""
+        if wanted is not bool(self._activity):
+            for subscription in self._activity:
+                subscription.cancel()
+            self._activity = log_activity(self.events) if wanted else []
+
+    @property
+    def ring(self) -> MessageRing | None:
+        """The messages of recent calls; None when none are kept."""
+        return self.tracing.ring
+
     def startService(self) -> None:
         """Also say on the HTTP side that we are ready."""
         super().startService()
+        warn_of_expiry(self.config, time.time())
         self.http.started()
 
     def drain(self) -> Deferred[None]:
@@ -171,9 +190,14 @@ class SIPRole(Role):
         return super().drain()
 
     def apply(self, config: Config, file: str) -> None:
-        """Also the rules of registration and forwarding, and the certificate of HTTPS."""
-        self.http.reload(file)
+        """Also the rules of registration and forwarding, the API's token and certificate, what is traced."""
+        self.http.reload(config.http, file)
         super().apply(config, file)
+        self.http.use(config.http.token)
+        self.tracing.apply(config.trace)
+        self._challenge_early(config)
+        self._log_activity(config.log.activity)
+        warn_of_expiry(config, time.time())
         if self.registration is not None:
             self.registration.registrar.settings = registrar_settings(config.registrar or RegistrarTable())
         if self.proxy is not None:
@@ -197,6 +221,7 @@ def registrar_settings(table: RegistrarTable) -> RegistrarSettings:
         max_contacts=table.max_contacts,
         service_route=tuple(table.service_route),
         flow_timer=table.flow_timer,
+        strict_path=table.strict_path,
     )
 
 

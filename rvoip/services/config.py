@@ -104,8 +104,11 @@ class HTTP(Table):
 
 
 class Log(Table):
-    """`[log]`: what is written to standard output."""
+    """`[log]`: what is written to standard output, or to a file."""
 
+    file: ConfigPath = ""
+    """File that lines are added to, opened anew at SIGHUP and SIGUSR1; empty: standard output, in the \
+background `twistd.log`. `twistd --logfile` and `--syslog` win over it."""
     format: Literal["text", "json"] = "text"
     """`text`, or one JSON object a line."""
     level: Literal["debug", "info", "warn", "error", "critical"] = "info"
@@ -146,7 +149,8 @@ class Service(Table):
     drain_max: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that a stop waits for what is under way."""
     class_: str = field(default="", name="class")
-    """`package.Class` that takes the place of the role's core class."""
+    """`package.Class` that takes the place of the role's core class: of `Proxy` in a proxy, of `Registrar` \
+in a registrar."""
 
 
 class Trace(Table):
@@ -175,6 +179,11 @@ class Registrar(Table):
     """Service-Route values of every 200 (RFC 3608)."""
     flow_timer: Count = 0
     """Flow-Timer in seconds for clients that use outbound (RFC 5626); 0: none."""
+    strict_path: bool = False
+    """Refuse with 420 a REGISTER with a Path whose phone does not say that it supports that (RFC 3327 \
+section 5.3): the Path of an edge proxy, for nearly all phones."""
+    class_: str = field(default="", name="class")
+    """`package.Class` that takes the place of `Registrar`, also inside a proxy."""
 
 
 class Users(Table):

@@ -15,6 +15,7 @@ from rvoip.registrar.binding import Counts, Removed
 from rvoip.services.admission import FAR_BEHIND
 from rvoip.services.bindings_api import serve_bindings
 from rvoip.services.callers import Callers
+from rvoip.services.config import HTTP
 from rvoip.services.metrics import sip_metrics
 from rvoip.services.operations_api import Status, serve_ladders, serve_status, serve_transactions
 from rvoip.services.users_api import serve_keys, serve_users
@@ -77,13 +78,20 @@ class HTTPSide:
         self._callers.started()
         self.health.start()
 
-    def reload(self, file: str) -> None:
-        """Read the certificate again; `ConfigError`, and no change, when it is broken."""
+    def reload(self, table: HTTP, file: str) -> None:
+        """Read the certificate of another table; `ConfigError`, and no change, when it is broken."""
         if self.service is not None:
             try:
-                self.service.reload()
+                self.service.reload(table.certificate, table.private_key, table.ca)
             except StartError as error:
                 raise ConfigError(file, "http.certificate", error.reason) from None
+
+    def use(self, token: str) -> None:
+        """Take this token from now on.
+
+        Without one the API is open, but one that other machines reach asks for an API key then.
+        """
+        self._callers.guard.use(token)
 
     def status(self) -> Status:
         """How the role is."""
@@ -133,7 +141,7 @@ class HTTPSide:
         serve_keys(api, role.accounts)
         serve_bindings(api, role.location.store, self._reactor.seconds, time.time, self._removed)
         serve_transactions(api, role.sip.transactions)
-        serve_ladders(api, role.ring)
+        serve_ladders(api, lambda: role.ring)
 
     def _removed(self, removed: Removed) -> None:
         """Tell whoever listens that an operator took bindings away."""

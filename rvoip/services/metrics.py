@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rvoip.common.metrics import Metrics
 from rvoip.registrar.binding import Counts
+from rvoip.services.certificates import certificate_ends
 
 if TYPE_CHECKING:
     from rvoip.services.compose import SIPRole
@@ -167,7 +168,17 @@ def _process(metrics: Metrics, role: SIPRole) -> None:
         lambda: [((name,), count) for name, count in role.events.dropped().items()],
         "counter",
     )
-    ring = role.ring
-    if ring is not None:
-        metrics.collect_from("traced_calls", "Calls whose messages are kept", lambda: len(ring))
-        metrics.collect_from("traced_bytes", "Memory that kept messages take, about", lambda: ring.size)
+    metrics.collect_from(
+        "traced_calls", "Calls whose messages are kept", lambda: 0 if role.ring is None else len(role.ring)
+    )
+    metrics.collect_from(
+        "traced_bytes",
+        "Memory that kept messages take, about",
+        lambda: 0 if role.ring is None else role.ring.size,
+    )
+    metrics.collect_labelled(
+        "certificate_end_seconds",
+        "When our certificates expire, wall time in seconds since 1970",
+        ("file",),
+        lambda: [((path,), end.timestamp()) for path, end in certificate_ends(role.config).items()],
+    )

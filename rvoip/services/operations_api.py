@@ -125,13 +125,14 @@ def serve_transactions(api: API, layer: TransactionLayer) -> None:
         return TransactionList(listed, layer.servers, layer.clients)
 
 
-def serve_ladders(api: API, ring: MessageRing | None) -> None:
+def serve_ladders(api: API, ring: Callable[[], MessageRing | None]) -> None:
     """Add `/v1/ladders`; without a ring they are 404."""
 
     def kept() -> MessageRing:
-        if ring is None:
+        found = ring()
+        if found is None:
             raise HTTPError(404, "no messages are kept: [trace] keep is 0")
-        return ring
+        return found
 
     @api.route("GET", "/v1/ladders", query=LadderQuery, response=LadderList, scopes=(TRACES_READ,))
     def list_ladders(call: Call, query: LadderQuery) -> LadderList:

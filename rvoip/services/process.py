@@ -1,4 +1,4 @@
-"""The process's signals: drain on SIGTERM, reload on SIGHUP."""
+"""The process's signals: drain on SIGTERM, reload on SIGHUP, a new log file on SIGUSR1."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ _log = Logger()
 
 
 class Signals(Service):
-    """Takes SIGTERM and SIGHUP while it runs.
+    """Takes SIGTERM, SIGHUP and SIGUSR1 while it runs.
 
     The first SIGTERM calls `drain`, waits for its Deferred, and lets Twisted's own way of stopping go
-    on; a second one ends the process at once. SIGHUP calls `reload`.
+    on; a second one ends the process at once. SIGHUP calls `reload`, SIGUSR1 `reopen`.
     """
 
     name = "signals"
 
-    def __init__(self, reactor: Any, drain: Callable[[], Deferred[None]], reload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        drain: Callable[[], Deferred[None]],
+        reload: Callable[[], None],
+        reopen: Callable[[], None],
+    ) -> None:
         self._reactor = reactor
         self._drain = drain
         self._reload = reload
+        self._reopen = reopen
         self._previous: Any = None
         self._draining = False
 
@@ -43,9 +50,13 @@ class Signals(Service):
             return
         self._previous = signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGHUP, self._hang_up)
+        signal.signal(signal.SIGUSR1, self._rotate)
 
     def _hang_up(self, number: int, frame: Any) -> None:
         self._reactor.callFromThread(self._reload)
+
+    def _rotate(self, number: int, frame: Any) -> None:
+        self._reactor.callFromThread(self._reopen)
 
     def _terminate(self, number: int, frame: Any) -> None:
         if self._draining:

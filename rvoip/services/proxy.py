@@ -21,6 +21,7 @@ def makeService(options: Options, reactor: Any = None) -> SIPRole:
     if reactor is None:
         from twisted.internet import reactor
     return build(
+        options,
         lambda: SIPRole(
             reactor,
             "proxy",
@@ -28,5 +29,5 @@ def makeService(options: Options, reactor: Any = None) -> SIPRole:
             options["config"],
             registrar=options.config.registrar is not None,
             proxy=True,
-        )
+        ),
     )

@@ -21,5 +21,6 @@ def makeService(options: Options, reactor: Any = None) -> SIPRole:
     if reactor is None:
         from twisted.internet import reactor
     return build(
-        lambda: SIPRole(reactor, "registrar", options.config, options["config"], registrar=True, proxy=False)
+        options,
+        lambda: SIPRole(reactor, "registrar", options.config, options["config"], registrar=True, proxy=False),
     )

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
@@ -18,9 +18,10 @@ from twisted.python.usage import Options, UsageError
 
 from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.lifecycle import OrderedService
-from rvoip.common.log import log_observer
 from rvoip.services.config import Config, load
+from rvoip.services.log_output import LogOutput
 from rvoip.services.process import Signals
+from rvoip.services.reloading import restart_keys
 from rvoip.services.sip import SIPService
 
 __all__ = ["Role", "RoleOptions", "build", "named_class"]
@@ -68,15 +69,21 @@ class Role(OrderedService):
         self.config = config
         self.path = path
         self.sip: SIPService | None = None
+        self.twistd: Mapping[str, Any] | None = None
+        """twistd's own options, where it was started as a command."""
+        self.log: LogOutput | None = None
         self.setName(f"rvoip-{role}")
-        self.add(Signals(reactor, self.drain, self.reload))
+        self.add(Signals(reactor, self.drain, self.reload, self.reopen_log))
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
-        """Also take over the log of the application: standard output, in the format of `[log]`."""
+        """Also take over the log of the application: its place, format and level are those of `[log]`."""
         super().setServiceParent(parent)
-        if isinstance(parent, Componentized) and sys.__stdout__ is not None:
-            observer = log_observer(self.config.log.format, self.config.log.level, sys.__stdout__)
-            parent.setComponent(ILogObserver, observer)
+        if isinstance(parent, Componentized):
+            try:
+                self.log = LogOutput(self.config.log, self.twistd, self.path or "defaults")
+            except ConfigError as error:
+                raise SystemExit(str(error)) from None
+            parent.setComponent(ILogObserver, self.log)
 
     def privilegedStartService(self) -> None:
         """Open and bind everything; on failure leave with one line and status 1."""
@@ -126,14 +133,27 @@ class Role(OrderedService):
     def reload(self) -> None:
         """Read the configuration again; a broken one is refused and nothing changes."""
         file = self.path or "defaults"
+        self.reopen_log()
         try:
             config = load(self.path, self.role)
+            if self.log is not None:
+                self.log.check(config.log, file)
             self.apply(config, file)
         except ConfigError as error:
             _log.error("Configuration not reloaded: {error}", error=str(error))
-        else:
-            self.config = config
-            _log.info("Configuration reloaded from {file}", file=file)
+            return
+        later = restart_keys(self.config, config)
+        self.config = config
+        if self.log is not None:
+            self.log.apply(config.log, file)
+        _log.info("Configuration reloaded from {file}", file=file)
+        if later:
+            _log.warn("Changed, but in force only after a restart: {keys}", keys=", ".join(later))
+
+    def reopen_log(self) -> None:
+        """Open the log file anew, after another program has renamed it."""
+        if self.log is not None:
+            self.log.reopen()
 
     def apply(self, config: Config, file: str) -> None:
         """Take over what a running role can; `ConfigError` before anything changed."""
@@ -141,12 +161,14 @@ class Role(OrderedService):
             self.sip.reload(config, file)
 
 
-def build(make: Callable[[], R]) -> R:
+def build(options: RoleOptions, make: Callable[[], R]) -> R:
     """The role that `make` makes; a mistake in its configuration is one line and exit status 1."""
     try:
-        return make()
+        role = make()
     except (ConfigError, StartError) as error:
         raise SystemExit(str(error)) from None
+    role.twistd = options.parent
+    return role
 
 
 def is_daemon() -> bool:
@@ -174,15 +196,13 @@ def use_monotonic_time(reactor: Any) -> None:
         reactor.seconds = time.monotonic
 
 
-def named_class(name: str, base: type, file: str) -> type:
-    """The class that `[service] class` names; `ConfigError` when there is none or it is no `base`."""
+def named_class(name: str, base: type, file: str, key: str) -> type:
+    """The class that a key of the configuration names; `ConfigError` when it is no `base`."""
     module_name, _, class_name = name.rpartition(".")
     try:
         found = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(file, "service.class", f"{name!r} cannot be imported: {error}") from None
+        raise ConfigError(file, key, f"{name!r} cannot be imported: {error}") from None
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise ConfigError(
-            file, "service.class", f"{name!r} is no subclass of {base.__module__}.{base.__name__}"
-        )
+        raise ConfigError(file, key, f"{name!r} is no subclass of {base.__module__}.{base.__name__}")
     return found

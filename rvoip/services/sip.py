@@ -40,7 +40,7 @@ class SIPService(Service):
         self._addresses = listen_addresses(config, file)
         self.admission = Admission(random.SystemRandom().randrange, self._ask_for_admission)
         self.guard = Guard(ban_time=config.guard.ban_time)
-        self._configure_guard(config, file)
+        self.guard.configure(config.guard.rate, config.guard.ban_after, self._trusted(config, file))
         limits = config.sip.limits
         self.transport = TransportLayer(
             reactor,
@@ -104,15 +104,17 @@ class SIPService(Service):
 
     def reload(self, config: Config, file: str) -> None:
         """Take certificates and guard rules from a new configuration; `ConfigError` leaves all as it was."""
+        networks = self._trusted(config, file)
         if self.transport.tls is not None:
             try:
                 self.transport.tls.reload(_tls_settings(config.tls))
             except TLSFileError as error:
                 raise ConfigError(file, "tls", str(error)) from None
-        self._configure_guard(config, file)
+        self.guard.configure(config.guard.rate, config.guard.ban_after, networks)
         self._config = config
 
-    def _configure_guard(self, config: Config, file: str) -> None:
+    @staticmethod
+    def _trusted(config: Config, file: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         networks = []
         for number, text in enumerate(config.guard.trusted):
             try:
@@ -121,7 +123,7 @@ class SIPService(Service):
                 raise ConfigError(
                     file, f"guard.trusted[{number}]", f"{text!r} is no address or network"
                 ) from None
-        self.guard.configure(config.guard.rate, config.guard.ban_after, networks)
+        return networks
 
     def _ask_for_admission(self, asking: bool) -> None:
         self.transactions.admit = self.admission if asking else None

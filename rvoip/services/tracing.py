@@ -11,7 +11,7 @@ from rvoip.protocols.transport.layer import TransportLayer
 from rvoip.services.config import Trace
 from rvoip.trace.ring import MessageRing
 
-__all__ = ["Tracing", "trace"]
+__all__ = ["Tracing"]
 
 _FREQUENT = frozenset(("REGISTER", "OPTIONS"))
 """What phones send all day long: it would push the calls out of the ring."""
@@ -20,36 +20,49 @@ _FREQUENT = frozenset(("REGISTER", "OPTIONS"))
 class Tracing:
     """Two taps, `received` and `sent`, which run for each message and so do as little as they can.
 
-    Our end of a message is named by where we listen, so that an element is one column of a ladder whichever
-    port its connections leave from.
+    `ring` holds what passed; it is None, and there are no taps, while the `[trace]` table keeps nothing. Our
+    end of a message is named by where we listen, so that an element is one column of a ladder whichever port
+    its connections leave from.
     """
 
-    def __init__(self, ring: MessageRing, wall: Callable[[], float], registrations: bool = False) -> None:
-        self.ring = ring
-        self._add = ring.add
+    def __init__(
+        self,
+        table: Trace,
+        transport: TransportLayer,
+        transactions: TransactionLayer,
+        wall: Callable[[], float],
+    ) -> None:
+        self._transport = transport
+        self._transactions = transactions
         self._wall = wall
-        self._skipped = frozenset[str]() if registrations else _FREQUENT
+        self._skipped: frozenset[str] = _FREQUENT
+        self.ring: MessageRing | None = None
+        self.apply(table)
+
+    def apply(self, table: Trace) -> None:
+        """Keep from now on what this table asks for; of what was kept, as many calls as it allows."""
+        self._skipped = frozenset() if table.registrations else _FREQUENT
+        if not table.keep:
+            self.ring = None
+        elif self.ring is None:
+            self.ring = MessageRing(table.keep)
+        else:
+            self.ring.resize(table.keep)
+        wanted = self.ring is not None
+        self._transport.intake.tap = self.received if wanted else None
+        self._transactions.tap = self.sent if wanted else None
 
     def received(self, message: Request | Response, data: bytes, flow: Flow) -> None:
         """A checked message came, as `data`."""
         method = message.method if isinstance(message, Request) else message.cseq.method
-        if method not in self._skipped:
-            self._add(message.call_id, self._wall(), False, flow.transport, flow.sent_by, flow.remote, data)
+        if method not in self._skipped and self.ring is not None:
+            self.ring.add(
+                message.call_id, self._wall(), False, flow.transport, flow.sent_by, flow.remote, data
+            )
 
     def sent(self, request: Request, data: bytes, flow: Flow) -> None:
         """`data` went out: this request, or a response to it."""
-        if request.method not in self._skipped:
-            self._add(request.call_id, self._wall(), True, flow.transport, flow.sent_by, flow.remote, data)
-
-
-def trace(
-    table: Trace, transport: TransportLayer, transactions: TransactionLayer, wall: Callable[[], float]
-) -> MessageRing | None:
-    """Keep the messages of these layers as the `[trace]` table asks; None when it asks for none."""
-    if not table.keep:
-        return None
-    ring = MessageRing(table.keep)
-    tracing = Tracing(ring, wall, table.registrations)
-    transport.intake.tap = tracing.received
-    transactions.tap = tracing.sent
-    return ring
+        if request.method not in self._skipped and self.ring is not None:
+            self.ring.add(
+                request.call_id, self._wall(), True, flow.transport, flow.sent_by, flow.remote, data
+            )

@@ -84,6 +84,12 @@ class MessageRing:
     def __len__(self) -> int:
         return len(self._calls)
 
+    def resize(self, keep: int) -> None:
+        """Keep the last `keep` (at least 1) calls from now on."""
+        self._keep = keep
+        while len(self._order) > keep:
+            self._forget_oldest()
+
     def add(
         self,
         call_id: str,

@@ -74,7 +74,8 @@ def makeService(options: Options, reactor: Any = None) -> SIPRole:
         from twisted.internet import reactor
     options.config.service.class_ = "school.SchoolRegistrar"
     role = build(
-        lambda: SIPRole(reactor, "registrar", options.config, options["config"], registrar=True, proxy=False)
+        options,
+        lambda: SIPRole(reactor, "registrar", options.config, options["config"], registrar=True, proxy=False),
     )
     role.add(Janitor(role.events), "janitor")
     return role

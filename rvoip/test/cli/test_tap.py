@@ -43,6 +43,7 @@ class TapTests(TestCase):
     def test_there_is_one_of_each_for_each_role(self) -> None:
         wanted = {f"{role}.{end}" for role in ROLES for end in ("tac", "toml")}
         wanted |= {f"rvoip-{role}.service" for role in ROLES}
+        wanted.add("rvoip.logrotate")
         found = {path.name for path in TAP.iterdir() if path.is_file()}
         self.assertEqual(found, wanted)
 

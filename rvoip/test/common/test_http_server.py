@@ -350,11 +350,11 @@ class TLSFileTests(SynchronousTestCase):
     def test_reload(self) -> None:
         tls = ServerTLS(self.certificate, self.key)
         before = tls._context
-        tls.reload()
+        tls.reload(self.certificate, self.key)
         self.assertIsNot(tls._context, before)
         before = tls._context
         Path(self.certificate).write_bytes(b"broken")
-        self.assertRaises(StartError, tls.reload)
+        self.assertRaises(StartError, tls.reload, self.certificate, self.key)
         self.assertIs(tls._context, before)
         self.assertFalse(tls.is_mutual)
 
