@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "main", "make_parser"]
 
 COMMANDS = {
     "user": "accounts: add, passwd, list, remove, import",
+    "apikey": "keys for the HTTP API: add, list, revoke",
     "binding": "registered contacts of a running server: list, remove",
     "ladder": "the SIP messages of a recent call, drawn",
     "status": "how a running server is",

@@ -23,8 +23,8 @@ class RegistrarSettings:
     service_route: tuple[str, ...] = ()
     # What a phone is told to keep its flows alive in, 0 for nothing (RFC 5626 section 4.4).
     flow_timer: int = 0
-    # Whether a Path that the phone does not support is refused with 420 (RFC 3327 section 5.3). A phone seldom
-    # says so, and it is an edge proxy that adds the Path.
+    # Whether a Path that the phone does not support is refused with 420 (RFC 3327 section 5.3). Phones seldom
+    # say so, and it is an edge proxy that adds the Path.
     strict_path: bool = False
     # The lines that a 200 ends with because of the settings; computed.
     answer_lines: tuple[str, ...] = attrs.field(init=False)

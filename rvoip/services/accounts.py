@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
@@ -22,6 +24,9 @@ from rvoip.users.probe import WriteProbe
 from rvoip.users.store import UserStore
 
 __all__ = ["AccountsService"]
+
+_KEY_INTERVAL: Final = 1.0
+"""Seconds after which a key that another process made is known to be there."""
 
 
 @implementer(ICredentials)
@@ -42,6 +47,10 @@ class AccountsService(Service):
         self._url = url
         self._pool: ThreadPool | None = None
         self._probe: WriteProbe | None = None
+        # One of its own: each tells of a change only once.
+        self._key_probe: Callable[[], bool] = lambda: True
+        self._key_loop = LoopingCall(self._look_for_keys)
+        self._key_loop.clock = reactor
         self.store: AsyncUserStore | None = None
         self.credentials: CredentialCache | None = None
         self.keys = 0
@@ -61,6 +70,7 @@ class AccountsService(Service):
         scheme, _, path = self._url.partition(":")
         if scheme == "sqlite":
             self._probe = WriteProbe(os.path.abspath(path))
+            self._key_probe = WriteProbe(os.path.abspath(path))
             self.credentials = CredentialCache(self.store, self._reactor, may_have_changed=self._probe)
         else:
             self.credentials = CredentialCache(self.store, self._reactor)
@@ -71,6 +81,7 @@ class AccountsService(Service):
         if self._pool is not None and self.credentials is not None:
             self._pool.start()
             self.credentials.start()
+            self._key_loop.start(_KEY_INTERVAL, now=False)
 
     def stopService(self) -> Deferred[None]:
         """Finish what is being written, then close."""
@@ -79,8 +90,11 @@ class AccountsService(Service):
         if store is None or pool is None or self.credentials is None:
             return succeed(None)
         self.credentials.stop()
-        if self._probe is not None:
-            self._probe.close()
+        if self._key_loop.running:
+            self._key_loop.stop()
+        for probe in (self._probe, self._key_probe):
+            if isinstance(probe, WriteProbe):
+                probe.close()
 
         def end(result: object) -> None:
             pool.stop()
@@ -100,6 +114,10 @@ class AccountsService(Service):
         if self.credentials is None:
             return "the store is not open"
         return "the store does not answer" if self.credentials.is_failing else ""
+
+    def _look_for_keys(self) -> Deferred[None] | None:
+        """Another process may have made the first key, or revoked the last one."""
+        return self._count_keys() if self._key_probe() else None
 
     def _count_keys(self) -> Deferred[None]:
         """After a write: whether there are keys decides who may call the API."""

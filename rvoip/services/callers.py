@@ -17,6 +17,7 @@ __all__ = [
     "KEYS_WRITE",
     "OPERATIONS_READ",
     "ROLES_WRITE",
+    "SCOPES",
     "TRACES_READ",
     "USERS_READ",
     "USERS_WRITE",
@@ -33,7 +34,7 @@ BINDINGS_WRITE: Final = "bindings:write"
 OPERATIONS_READ: Final = "operations:read"
 TRACES_READ: Final = "traces:read"
 
-_SCOPES: Final = (
+SCOPES: Final = (
     USERS_READ,
     USERS_WRITE,
     ROLES_WRITE,
@@ -72,5 +73,5 @@ class Callers:
             record = await self._accounts.opened.find_key(key)
         if record is None:
             return None
-        scopes = record.scopes.union(scope for scope in _SCOPES if record.allows(scope))
+        scopes = record.scopes.union(scope for scope in SCOPES if record.allows(scope))
         return Principal(record.prefix, scopes)

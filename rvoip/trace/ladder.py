@@ -13,10 +13,17 @@ __all__ = ["draw"]
 _TIME: Final = 10
 """Columns for the time, seconds since the first message."""
 
+_SIZE: Final = 7
+"""Columns for the octets of a message."""
+
+_LEFT: Final = _TIME + _SIZE
+
 _NARROWEST: Final = 16
 """Columns between two lifelines below which an arrow has no room for its label."""
 
 _WIDEST: Final = 36
+
+_HEAD: Final = "seconds".rjust(_TIME) + "octets".rjust(_SIZE)
 
 _AGAIN: Final = " again"
 """What marks a retransmission."""
@@ -28,9 +35,9 @@ _Place = tuple[str, str]
 def draw(messages: Sequence[LadderMessage], width: int = 100) -> str:
     """Draw `messages`, in the order given, within `width` columns; every line ends in a newline.
 
-    Each address and transport has a column. Where that makes them too narrow, each message is a line with
-    both addresses. A message that went the same way before is marked "again": it is a retransmission.
-    Nothing in it can drive a terminal.
+    Each message has its time and its size, and each address and transport a column. Where that makes them too
+    narrow, each message is a line with both addresses. A message that went the same way before is marked
+    "again": it is a retransmission. Nothing in it can drive a terminal.
     """
     places: dict[_Place, int] = {}
     for message in messages:
@@ -38,7 +45,7 @@ def draw(messages: Sequence[LadderMessage], width: int = 100) -> str:
             places.setdefault((printable(address), printable(message["transport"])), len(places))
     if not places:
         return ""
-    pitch = min(_WIDEST, (width - _TIME) // len(places))
+    pitch = min(_WIDEST, (width - _LEFT) // len(places))
     if pitch < _NARROWEST:
         lines = _listed(messages)
     else:
@@ -53,14 +60,14 @@ def _drawn(messages: Sequence[LadderMessage], places: dict[_Place, int], pitch: 
         hosts.append(_fit(host, pitch - 1).center(pitch))
         ports.append(_fit(f"{port} {transport}", pitch - 1).center(pitch))
     # Where `center` puts the middle of a text.
-    lifelines = [_TIME + pitch * index + pitch // 2 for index in range(len(places))]
-    blank = list(" " * (_TIME + pitch * len(places)))
+    lifelines = [_LEFT + pitch * index + pitch // 2 for index in range(len(places))]
+    blank = list(" " * (_LEFT + pitch * len(places)))
     for column in lifelines:
         blank[column] = "|"
-    lines = [" " * _TIME + "".join(hosts), " " * _TIME + "".join(ports), "".join(blank)]
+    lines = [" " * _LEFT + "".join(hosts), _HEAD + "".join(ports), "".join(blank)]
     for message, offset, again in _timed(messages):
         row = blank.copy()
-        row[:_TIME] = offset
+        row[:_LEFT] = offset + f"{message['size']:{_SIZE}d}"
         transport = printable(message["transport"])
         source = lifelines[places[printable(message["source"]), transport]]
         destination = lifelines[places[printable(message["destination"]), transport]]
@@ -88,6 +95,7 @@ def _listed(messages: Sequence[LadderMessage]) -> list[str]:
     return [
         f"{offset}  {printable(message['source'])} -> {printable(message['destination'])}"
         f" {printable(message['transport'])}  {printable(message['summary'])}{_AGAIN if again else ''}"
+        f"  ({message['size']} octets)"
         for message, offset, again in _timed(messages)
     ]
 

@@ -40,6 +40,8 @@ class LadderMessage(TypedDict):
     source: str
     """`host:port`, and so `destination`."""
     destination: str
+    size: int
+    """Octets that went over the wire, also when not all are kept."""
     summary: str
     """Method, or status and reason; printable."""
     text: str
@@ -200,6 +202,7 @@ class MessageRing:
                 transport=transport,
                 source=local if outgoing else peer,
                 destination=peer if outgoing else local,
+                size=_size(data),
                 summary=label(read(data)),
                 text=readable(data),
             )
@@ -207,3 +210,10 @@ class MessageRing:
 
 def _cut(data: bytes) -> bytes:
     return data[:LONGEST] + b"\r\n[%d more octets]" % (len(data) - LONGEST)
+
+
+def _size(data: bytes) -> int:
+    """How many octets a kept message had."""
+    if len(data) <= LONGEST:
+        return len(data)
+    return LONGEST + int(data[LONGEST:].split()[0].removeprefix(b"["))

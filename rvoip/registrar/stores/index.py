@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
 from typing import Final
 
 from rvoip.registrar.binding import Binding, Counts, Removed, live
+from rvoip.registrar.stores.ordered_names import OrderedNames
 
 __all__ = ["BindingIndex"]
 
@@ -23,13 +23,14 @@ class BindingIndex:
     proportion to what expires.
     """
 
-    __slots__ = ("_bindings", "_buckets", "_count", "_first")
+    __slots__ = ("_bindings", "_buckets", "_count", "_first", "_names")
 
     def __init__(self) -> None:
         self._bindings: dict[str, tuple[Binding, ...]] = {}
         self._buckets: dict[int, dict[str, str]] = {}
         self._count = 0
         self._first = 0  # no bucket is below this one
+        self._names = OrderedNames(self._bindings)
 
     def __contains__(self, aor: str) -> bool:
         return aor in self._bindings
@@ -53,6 +54,7 @@ class BindingIndex:
         if not bindings:
             if old:
                 del self._bindings[aor]
+                self._names.changed(aor)
                 self._take(_bucket(old), aor)
             return
         self._bindings[aor] = bindings
@@ -62,6 +64,8 @@ class BindingIndex:
             if after == before:
                 return
             aor = self._take(before, aor)
+        else:
+            self._names.changed(aor)
         bucket = self._buckets.get(after)
         if bucket is None:
             bucket = self._buckets[after] = {}
@@ -79,6 +83,7 @@ class BindingIndex:
 
     def expire(self, now: float) -> list[Removed]:
         """Drop bindings whose deadline is past, and return them; some later when there are very many."""
+        self._names.forget(now)
         dropped: list[Removed] = []
         buckets = self._buckets
         due = int(now // _WIDTH)  # this bucket is not over yet
@@ -98,14 +103,13 @@ class BindingIndex:
 
     def aors(self, prefix: str, after: str, limit: int, now: float) -> list[str]:
         """Up to `limit` AORs with live bindings that begin with `prefix`, sorted, from behind `after`."""
-        return nsmallest(
-            limit,
-            (
-                aor
-                for aor, bindings in self._bindings.items()
-                if aor > after and aor.startswith(prefix) and live(bindings, now)
-            ),
-        )
+        found = []
+        for aor in self._names.from_(prefix, after, now):
+            if live(self._bindings[aor], now):
+                found.append(aor)
+                if len(found) >= limit:
+                    break
+        return found
 
     def count(self) -> Counts:
         """How many AORs and bindings there are."""

@@ -23,6 +23,7 @@ def message(at: float, source: str, destination: str, summary: str, text: str = 
         transport="UDP",
         source=source,
         destination=destination,
+        size=len(text or summary),
         summary=summary,
         text=text or f"{summary}\r\n\r\n",
     )

@@ -87,6 +87,19 @@ class ListeningTests(RoleCase):
         self.run_role('[http]\nlisten = "0.0.0.0:8080"\ntoken = "t0ken"\n')
         self.assertEqual(self.client.ask("GET", "/v1/users").status, 401)
 
+    def test_a_key_that_another_process_makes(self) -> None:
+        """Within a second the API is closed, and open again when the last key is revoked."""
+        self.run_role()
+        self.assertEqual(self.client.ask("GET", "/v1/status").status, 200)
+        with UserStore(f"sqlite:{self.folder}/users.db") as store:
+            key, record = store.add_key("operator", ["operations:read"])
+            self.reactor.advance(1.1)
+            self.assertEqual(self.client.ask("GET", "/v1/status").status, 401)
+            self.assertEqual(self.client.ask("GET", "/v1/status", x_api_key=key).status, 200)
+            store.remove_key(record.prefix)
+            self.reactor.advance(1.1)
+        self.assertEqual(self.client.ask("GET", "/v1/status").status, 200)
+
     def test_an_api_key_is_enough_and_its_removal_opens_nothing(self) -> None:
         with UserStore(f"sqlite:{self.folder}/users.db") as store:
             key, record = store.add_key("operator", ["*"])

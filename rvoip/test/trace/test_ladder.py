@@ -22,6 +22,7 @@ def message(
         transport=transport,
         source=source,
         destination=destination,
+        size=612,
         summary=summary,
         text=f"{source} {destination} {summary} {at}" if text is None else text,
     )
@@ -40,25 +41,25 @@ CALL = [
 ]
 
 DRAWN = """\
-                  127.0.0.2                127.0.0.1                127.0.0.3
-                   5070 UDP                 5060 UDP                 5080 UDP
-                      |                        |                        |
-     0.000            |----- INVITE (SDP) ---->|                        |
-     0.000            |< 100 Trying (INVITE) --|                        |
-     0.001            |                        |----- INVITE (SDP) ---->|
-     0.501            |                        |-- INVITE (SDP) again ->|
-     0.600            |                        |< 200 OK (INVITE, SDP) -|
-     0.601            |< 200 OK (INVITE, SDP) -|                        |
-     0.700            |---------------------- ACK --------------------->|
-    63.250            |--------- BYE --------->|                        |
-    63.251            |< 503 Service Unavai.. -|                        |
+                         127.0.0.2                127.0.0.1                127.0.0.3
+   seconds octets         5070 UDP                 5060 UDP                 5080 UDP
+                             |                        |                        |
+     0.000    612            |----- INVITE (SDP) ---->|                        |
+     0.000    612            |< 100 Trying (INVITE) --|                        |
+     0.001    612            |                        |----- INVITE (SDP) ---->|
+     0.501    612            |                        |-- INVITE (SDP) again ->|
+     0.600    612            |                        |< 200 OK (INVITE, SDP) -|
+     0.601    612            |< 200 OK (INVITE, SDP) -|                        |
+     0.700    612            |---------------------- ACK --------------------->|
+    63.250    612            |--------- BYE --------->|                        |
+    63.251    612            |< 503 Service Unavai.. -|                        |
 """
 
 LISTED = """\
-     0.000  127.0.0.2:5070 -> 127.0.0.1:5060 UDP  INVITE (SDP)
-     0.000  127.0.0.1:5060 -> 127.0.0.2:5070 UDP  100 Trying (INVITE)
-     0.001  127.0.0.1:5060 -> 127.0.0.3:5080 UDP  INVITE (SDP)
-     0.501  127.0.0.1:5060 -> 127.0.0.3:5080 UDP  INVITE (SDP) again
+     0.000  127.0.0.2:5070 -> 127.0.0.1:5060 UDP  INVITE (SDP)  (612 octets)
+     0.000  127.0.0.1:5060 -> 127.0.0.2:5070 UDP  100 Trying (INVITE)  (612 octets)
+     0.001  127.0.0.1:5060 -> 127.0.0.3:5080 UDP  INVITE (SDP)  (612 octets)
+     0.501  127.0.0.1:5060 -> 127.0.0.3:5080 UDP  INVITE (SDP) again  (612 octets)
 """
 
 
@@ -66,40 +67,40 @@ class DrawingTests(SynchronousTestCase):
     maxDiff = None
 
     def test_a_call_through_a_proxy(self) -> None:
-        self.assertEqual(draw(CALL, width=86), DRAWN)
+        self.assertEqual(draw(CALL, width=93), DRAWN)
 
     def test_without_room_for_columns_it_is_a_list(self) -> None:
-        self.assertEqual(draw(CALL[:4], width=57), LISTED)
+        self.assertEqual(draw(CALL[:4], width=64), LISTED)
 
     def test_nothing_is_drawn_of_nothing(self) -> None:
         self.assertEqual(draw([]), "")
 
     def test_transports_have_columns_of_their_own(self) -> None:
         drawn = draw([message(0.0, A, P, "INVITE"), message(0.1, A, P, "INVITE", transport="TCP")], 100)
-        self.assertRegex(drawn.splitlines()[1], r"^ +5070 UDP +5060 UDP +5070 TCP +5060 TCP$")
+        self.assertRegex(drawn.splitlines()[1], r"^ +seconds octets +5070 UDP +5060 UDP +5070 TCP +5060 TCP$")
         self.assertNotIn("again", drawn)
 
     def test_a_message_to_itself(self) -> None:
         first, second = (
-            draw([message(0.0, A, P, "INVITE"), message(0.1, place, place, "REGISTER and more")], 60)
+            draw([message(0.0, A, P, "INVITE"), message(0.1, place, place, "REGISTER and more")], 67)
             for place in (A, P)
         )
-        self.assertEqual(first.splitlines()[-1], "     0.100            |<> REGISTER and more    |")
+        self.assertEqual(first.splitlines()[-1], "     0.100    612            |<> REGISTER and more    |")
         self.assertEqual(
-            second.splitlines()[-1], "     0.100            |                        |<> REGIST.."
+            second.splitlines()[-1], "     0.100    612            |                        |<> REGIST.."
         )
 
     def test_ipv6(self) -> None:
-        drawn = draw([message(0.0, "[2001:db8:0:1:2:3:4:5]:5070", "[::1]:5060", "INVITE")], 60)
+        drawn = draw([message(0.0, "[2001:db8:0:1:2:3:4:5]:5070", "[::1]:5060", "INVITE")], 67)
         self.assertIn("[2001:db8:0:1:2:3:4:5]", drawn.splitlines()[0])
-        drawn = draw([message(0.0, "[2001:db8:0:1:2:3:4:5]:5070", "[::1]:5060", "INVITE")], 42)
+        drawn = draw([message(0.0, "[2001:db8:0:1:2:3:4:5]:5070", "[::1]:5060", "INVITE")], 49)
         self.assertIn("[2001:db8:0:1..", drawn.splitlines()[0])
 
     def test_a_clock_that_was_set_back(self) -> None:
         drawn = draw([message(1000.0, A, P, "INVITE"), message(990.5, P, A, "200 OK")])
         self.assertTrue(drawn.splitlines()[-1].startswith("    -9.500 "))
         drawn = draw([message(0.0, A, P, "INVITE"), message(2e9, P, A, "200 OK")])
-        self.assertTrue(drawn.splitlines()[-1].startswith("20000000..  "))
+        self.assertTrue(drawn.splitlines()[-1].startswith("20000000..    612 "))
 
     def test_nothing_drives_a_terminal(self) -> None:
         evil = "a\x1b[2J\r\n\x9b\u202e\udce9"

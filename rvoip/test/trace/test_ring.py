@@ -46,6 +46,7 @@ class KeepingTests(SynchronousTestCase):
                 "transport": "UDP",
                 "source": "127.0.0.2:5070",
                 "destination": PROXY,
+                "size": len(request("INVITE")),
                 "summary": "INVITE",
                 "text": request("INVITE").decode(),
             },
@@ -97,10 +98,11 @@ class KeepingTests(SynchronousTestCase):
 
     def test_a_huge_message_is_cut(self) -> None:
         ring = MessageRing(10)
-        fill(ring, "c1", data=request("INVITE", body="v=0\r\n" + "x" * 60_000))
+        data = request("INVITE", body="v=0\r\n" + "x" * 60_000)
+        fill(ring, "c1", data=data)
         self.assertLess(ring.size, LONGEST + 1000)
         (shown,) = ring.messages("c1")
-        self.assertEqual(shown["summary"], "INVITE")
+        self.assertEqual((shown["summary"], shown["size"]), ("INVITE", len(data)))
         self.assertTrue(shown["text"].startswith("INVITE sip:bob@example.test SIP/2.0\r\n"))
         self.assertRegex(shown["text"], r"\r\n\[5\d\d\d\d more octets\]$")
         self.assertEqual(ring.calls()[0].from_, "sip:alice@example.test")
