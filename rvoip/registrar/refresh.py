@@ -11,7 +11,7 @@ from rvoip.protocols.sip.message import Request
 from rvoip.registrar.binding import Binding
 from rvoip.registrar.settings import RegistrarSettings
 
-__all__ = ["answer", "refreshed"]
+__all__ = ["answer", "contact_lines", "refreshed", "refreshed_binding"]
 
 _LONGEST_CALL_ID = 256
 
@@ -21,33 +21,56 @@ def refreshed(
 ) -> Binding | None:
     """The binding as the request refreshes it, or None when this is for the general rules.
 
-    It is a refresh when the AOR has one binding, which is no flow, and the request has one Contact with that
-    URI and no parameters, an Expires within the bounds, no Path or Require, the User-Agent that it had, and
-    is not out of order.
+    It is a refresh when the AOR has one binding and the request is for it as `refreshed_binding` asks, with
+    one Contact and no Path or Require.
     """
     if len(bindings) != 1:
         return None
-    old = bindings[0]
     names = request.names
-    if old.params or old.path or "path" in names or "require" in names or names.count("contact") != 1:
+    if "path" in names or "require" in names or names.count("contact") != 1 or "expires" not in names:
         return None
     lines = request.lines
-    line = lines[names.index("contact")]
-    if line != f"Contact: <{old.contact}>" or old.received != flow:
-        return None
-    if "expires" not in names:
-        return None
-    name, _, text = lines[names.index("expires")].partition(": ")
-    if len(name) != 7 or not (text.isascii() and text.isdigit() and len(text) < 8):
-        return None
+    contact = lines[names.index("contact")]
+    expires = lines[names.index("expires")]
     agent = lines[names.index("user-agent")] if "user-agent" in names else "User-Agent: "
-    if agent != f"User-Agent: {old.user_agent}":
+    if contact[:9] != "Contact: " or expires[:9] != "Expires: " or agent[:12] != "User-Agent: ":
         return None
-    granted = int(text)
+    return refreshed_binding(
+        bindings[0],
+        contact[9:],
+        expires[9:],
+        agent[12:],
+        request.call_id,
+        request.cseq.number,
+        now,
+        flow,
+        settings,
+    )
+
+
+def refreshed_binding(
+    old: Binding,
+    contact: str,
+    expires: str,
+    user_agent: str,
+    call_id: str,
+    cseq: int,
+    now: float,
+    flow: str,
+    settings: RegistrarSettings,
+) -> Binding | None:
+    """`old` for another while, or None when the request does not just ask for that.
+
+    It does when the binding is no flow, the Contact value is its URI without parameters, the Expires value is
+    within the bounds, the User-Agent value is the one that it had, and the request is not out of order.
+    """
+    if old.params or old.path or old.received != flow or old.user_agent != user_agent:
+        return None
+    if contact != f"<{old.contact}>" or not (expires.isascii() and expires.isdigit() and len(expires) < 8):
+        return None
+    granted = int(expires)
     if not settings.min_expires <= granted <= settings.max_expires or not granted:
         return None
-    call_id = request.call_id
-    cseq = request.cseq.number
     if call_id == old.call_id:
         if cseq <= old.cseq:
             return None
@@ -71,12 +94,25 @@ def refreshed(
     )
 
 
+def contact_lines(bindings: tuple[Binding, ...], now: float) -> str:
+    """The Contact lines of a 200 with these live bindings, joined by CRLF."""
+    if len(bindings) == 1:
+        (one,) = bindings
+        return f"Contact: <{one.contact}>{one.params};expires={int(one.deadline - now + 0.999)}"
+    return "\r\n".join(
+        [
+            f"Contact: <{each.contact}>{each.params};expires={int(each.deadline - now + 0.999)}"
+            for each in bindings
+        ]
+    )
+
+
 def answer(
-    request: Request, bindings: tuple[Binding, ...], now: float, tag: str, date: str, more: str
+    request: Request, bindings: tuple[Binding, ...], now: float, tag: str, last_lines: str
 ) -> bytes | None:
     """The 200 to a refresh with all live bindings, or None when the request is not of the common form.
 
-    `date` is the Date line and `more` further header lines, each without and all joined by CRLF.
+    `last_lines` are the Date line and further header lines, joined by CRLF.
     """
     names = request.names
     if names.count("via") != 1 or "path" in names:
@@ -85,14 +121,9 @@ def answer(
     to = lines[names.index("to")]
     if ";" in to:
         return None  # a tag, or parameters: rare, and not worth a look here
-    contacts = "\r\n".join(
-        [
-            f"Contact: <{each.contact}>{each.params};expires={int(each.deadline - now + 0.999)}"
-            for each in bindings
-        ]
-    )
+    contacts = contact_lines(bindings, now)
     return (
         f"SIP/2.0 200 OK\r\n{lines[names.index('via')]}\r\n{lines[names.index('from')]}\r\n{to};tag={tag}\r\n"
-        f"{lines[names.index('call-id')]}\r\n{lines[names.index('cseq')]}\r\n{contacts}\r\n{date}\r\n{more}\r\n"
+        f"{lines[names.index('call-id')]}\r\n{lines[names.index('cseq')]}\r\n{contacts}\r\n{last_lines}\r\n"
         "Content-Length: 0\r\n\r\n"
     ).encode("utf-8", "surrogateescape")

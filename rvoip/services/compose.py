@@ -14,6 +14,7 @@ from rvoip.common.events import EventBus, Subscription
 from rvoip.common.http_server import CLOSE_DEADLINE
 from rvoip.common.metrics import LagProbe
 from rvoip.protocols.sip import digest
+from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.proxy import Proxy, ProxySettings
 from rvoip.proxy.record_route import RecordRoutes
 from rvoip.registrar.binding import Binding
@@ -26,11 +27,13 @@ from rvoip.services.certificates import warn_of_expiry
 from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
 from rvoip.services.core import Core
-from rvoip.services.first_challenge import FirstChallenge
+from rvoip.services.early_register import EarlyRegister
 from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role, named_class
+from rvoip.services.routing import Routing
+from rvoip.services.screen import Screen
 from rvoip.services.secret import SecretService
 from rvoip.services.sip import SIPService
 from rvoip.services.tracing import Tracing
@@ -70,10 +73,13 @@ class SIPRole(Role):
         self.location = self._make_location(file)
         self.record_routes = RecordRoutes(os.urandom(32))
         self.registration = self._make_registration(file, proxy) if registrar else None
+        self.routing = Routing(reactor, self.sip, config.proxy, file, self.events) if proxy else None
         self.proxy = self._make_proxy(file) if proxy else None
-        self.core = Core(self.sip.domains, self.registration, self.proxy)
+        self.screen = Screen(self.routing.peers if self.routing is not None else None)
+        self.screen.use(config.guard.scanners)
+        self.core = Core(self.sip.domains, self.registration, self.proxy, self.screen)
         self.sip.transactions.user = self.core
-        self._challenge_early(config)
+        self._answer_early(config)
         self._activity: list[Subscription[Any]] = []
         self._log_activity(config.log.activity)
         self.registrations = dict.fromkeys(("created", "refreshed", "removed", "expired"), 0)
@@ -86,6 +92,8 @@ class SIPRole(Role):
         self.add(self.location, "location")
         if self.http.service is not None:
             self.add(self.http.service, "http", CLOSE_DEADLINE + 1)
+        if self.routing is not None:
+            self.add(self.routing, "routing")
         self.add(self.sip, "sip")
 
     def _make_accounts(self, file: str) -> AccountsService:
@@ -94,21 +102,25 @@ class SIPRole(Role):
         except StartError as error:
             raise ConfigError(file, "users.store", str(error)) from None
 
-    def _challenge_early(self, config: Config) -> None:
-        """Answer what comes without credentials before it is parsed, unless each message is to be traced."""
+    def _answer_early(self, config: Config) -> None:
+        """Answer plain REGISTERs before they are parsed, unless each message is to be traced."""
         if self.registration is None or self.registration.authenticator is None:
             return
         if config.trace.keep and config.trace.registrations:
             self.sip.transport.intake.early = None
             return
-        self.sip.transport.intake.early = FirstChallenge(
+        early = EarlyRegister(
             self._verifier,
             self.authenticator,
+            self.accounts,
             self.sip.domains,
             self.sip.transactions,
+            self.registration,
+            self._reactor.seconds,
             time.time,
             self.sip.tokens(),
         )
+        self.sip.transport.intake.early = self.screen.before(early)
 
     def _make_location(self, file: str) -> LocationService:
         try:
@@ -149,10 +161,22 @@ class SIPRole(Role):
             self.authenticator,
             self.record_routes,
             proxy_settings(self.config),
-            sip.trusts,
+            self._trusts,
             self.events,
         )
+        self._use_routing(proxy)
         return proxy
+
+    def _trusts(self, flow: Flow) -> bool:
+        """Whether what the flow's peer asserts of identities is believed."""
+        routing = self.routing
+        return self.sip.trusts(flow) or (routing is not None and routing.peers.asserts_identity(flow))
+
+    def _use_routing(self, proxy: Proxy) -> None:
+        """Have the proxy ask the router of the configuration, as long as that has any rule."""
+        routing = self.routing
+        if routing is not None:
+            proxy.routers = (routing.router,) if routing.decides else ()
 
     def _known(self, aor: str) -> Any:
         table = self.config.registrar
@@ -191,17 +215,21 @@ class SIPRole(Role):
 
     def apply(self, config: Config, file: str) -> None:
         """Also the rules of registration and forwarding, the API's token and certificate, what is traced."""
+        if self.routing is not None:
+            self.routing.apply(config.proxy, file)
         self.http.reload(config.http, file)
         super().apply(config, file)
         self.http.use(config.http.token)
         self.tracing.apply(config.trace)
-        self._challenge_early(config)
+        self._answer_early(config)
         self._log_activity(config.log.activity)
         warn_of_expiry(config, time.time())
         if self.registration is not None:
             self.registration.registrar.settings = registrar_settings(config.registrar or RegistrarTable())
+        self.screen.use(config.guard.scanners)
         if self.proxy is not None:
             self.proxy.settings = proxy_settings(config)
+            self._use_routing(self.proxy)
 
 
 def secret_path(config: Config) -> str:

@@ -60,12 +60,13 @@ class Registration:
         if self._stateless:
             registrar.new_tag = self._stateless_tag
         # Refreshes take a short way, unless a subclass has rules of its own for them.
-        self._short = all(
+        self.is_short = all(
             getattr(type(registrar), name) is getattr(Registrar, name)
             for name in ("decide", "change", "grant", "answer", "listing")
         )
         self._second = -1
-        self._date = ""
+        self._settings = registrar.settings
+        self._last_lines = ""
 
     def register(self, transaction: ServerTransaction) -> Deferred[None] | None:
         """Answer a REGISTER for one of our domains; a Deferred when that takes time."""
@@ -112,7 +113,7 @@ class Registration:
         registrar = self.registrar
         flow = flow_of(request, transaction.flow)
         decision: Response | Change
-        fresh = refreshed(request, bindings, now, flow, registrar.settings) if self._short else None
+        fresh = refreshed(request, bindings, now, flow, registrar.settings) if self.is_short else None
         if fresh is not None:
             cseq, most = fresh.cseq, registrar.settings.max_contacts
             decision = Change(aor, now, (fresh,), (), fresh.call_id, cseq, most)
@@ -151,12 +152,8 @@ class Registration:
         request = transaction.request
         if self._stateless:
             self._tag = transaction.stateless_tag
-        if applied.outcome is Outcome.REFRESHED and self._short and not applied.change.outbound:
-            if int(wall) != self._second:
-                self._second = int(wall)
-                self._date = f"Date: {format_date(wall)}"
-            more = "\r\n".join(registrar.settings.answer_lines)
-            data = answer(request, applied.bindings, now, registrar.new_tag(), self._date, more)
+        if applied.outcome is Outcome.REFRESHED and self.is_short and not applied.change.outbound:
+            data = answer(request, applied.bindings, now, registrar.new_tag(), self.last_lines(wall))
             if data is not None:
                 if registrar.on_change is not None:
                     registrar.on_change(applied.change.aor, applied.bindings, "refreshed")
@@ -168,17 +165,24 @@ class Registration:
         else:
             transaction.respond(response)
 
+    def last_lines(self, wall: float) -> str:
+        """The Date line of a 200 and what comes after it, joined by CRLF."""
+        settings = self.registrar.settings
+        if int(wall) != self._second or settings is not self._settings:
+            self._second = int(wall)
+            self._settings = settings
+            self._last_lines = "\r\n".join([f"Date: {format_date(wall)}", *settings.answer_lines])
+        return self._last_lines
+
     def _failed(self, failure: Failure, transaction: ServerTransaction) -> None:
         failure.trap(StoreError)
+        transaction.respond_stateless(self.not_stored(transaction.request, transaction.stateless_tag))
+
+    def not_stored(self, request: Request, to_tag: str) -> Response:
+        """The 503 to a REGISTER that the store could not take."""
         self.unavailable += 1
-        transaction.respond_stateless(
-            respond(
-                transaction.request,
-                503,
-                "Location Store Unavailable",
-                to_tag=transaction.stateless_tag,
-                headers=(("Retry-After", "5"),),
-            )
+        return respond(
+            request, 503, "Location Store Unavailable", to_tag=to_tag, headers=(("Retry-After", "5"),)
         )
 
     def _answer(self, transaction: ServerTransaction, response: Response) -> None:

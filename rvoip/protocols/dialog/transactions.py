@@ -368,6 +368,10 @@ class TransactionLayer:
             self._sweeping = True
             self.wheel.schedule(answered.deadline - now, TransactionLayer._sweep, self)
 
+    def was_answered(self, key: str) -> bool:
+        """Whether an answer to the request of this key is kept."""
+        return hash(key) in self._answered.responses
+
     def _sweep(self) -> None:
         answered = self._answered
         now = self.now()

@@ -103,7 +103,7 @@ class RefreshTests(TestCase):
             return
         change = Change(AOR, NOW, bindings, (), request.call_id, request.cseq.number)
         more = "Supported: path, outbound\r\nService-Route: <sip:p.example.test;lr>"
-        data = answer(request, bindings, NOW, "t1", f"Date: {format_date(WALL)}", more)
+        data = answer(request, bindings, NOW, "t1", f"Date: {format_date(WALL)}\r\n{more}")
         if data is None:
             return
         written = parse_message(data)
@@ -121,7 +121,7 @@ class RefreshTests(TestCase):
         assert found is not None
         self.assertEqual((found.cseq, found.granted, found.deadline), (2, 3600, NOW + 3600))
         self.assertIs(found.contact, bindings[0].contact)
-        reply = answer(register(*headers, cseq=2), (found,), NOW, "t1", "Date: x", "Supported: path")
+        reply = answer(register(*headers, cseq=2), (found,), NOW, "t1", "Date: x\r\nSupported: path")
         assert reply is not None
         self.assertIn(b"Contact: <sip:bob@192.0.2.4:5060>;expires=3600\r\n", reply)
 

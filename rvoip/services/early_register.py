@@ -1,0 +1,262 @@
+"""What a registrar with authentication is sent all day, answered before it is parsed.
+
+That is the REGISTER without credentials, which gets a 401 and leaves nothing behind, and the one that
+answers the challenge and only refreshes the binding that its phone has. Together they are most of the
+traffic, and the first is what a flood is made of. In their plain form both are answered here for half of the
+cost or less. Whatever differs is left to the general way, which gives the same answer; tests hold this to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from rvoip.auth.verify import DigestVerifier, Kind
+from rvoip.protocols.dialog.transactions import TransactionLayer
+from rvoip.protocols.sip.digest import DigestCredentials
+from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.transport.errors import FlowError
+from rvoip.protocols.transport.flow import Flow
+from rvoip.protocols.transport.intake import AMPLIFICATION
+from rvoip.registrar.binding import Applied, Change, Outcome
+from rvoip.registrar.errors import StoreError
+from rvoip.registrar.refresh import contact_lines, refreshed_binding
+from rvoip.services.authenticate import Authenticator
+from rvoip.services.domains import Domains
+from rvoip.services.plain_register import PlainRegister, read
+from rvoip.services.registration import Registration
+from rvoip.users.interfaces import ICredentials
+
+__all__ = ["EarlyRegister"]
+
+# A contact that nobody would refuse.
+_CONTACT = re.compile(
+    r'(?:"[^"\\]*" ?)?<[!#-;=?-~]+>(?:;[\w.+\-]+(?:=(?:[\w.+\-]+|"<[!#-;=?-~]*>"))?)*', re.ASCII
+).fullmatch
+# One whose URI is an IPv4 address and names a transport, and nothing that changes where it leads.
+_PLAIN_CONTACT = re.compile(
+    r"<sip:[\w.+\-]+@([0-9.]+)(?::[0-9]{1,5})?(?:;(?:transport=[A-Za-z]+|ob|line=\w+|rinstance=\w+))*>",
+    re.ASCII,
+).fullmatch
+_DIRECTIVES: Final = frozenset("username realm nonce uri response algorithm cnonce qop nc".split())
+
+
+class EarlyRegister:
+    """Answers datagrams for `Intake.early`: True when one is answered, False to have it go on.
+
+    `wall` tells the wall time and `now` the monotonic, in seconds; `secret` goes into stateless tags.
+    """
+
+    def __init__(
+        self,
+        verifier: DigestVerifier,
+        authenticator: Authenticator,
+        credentials: ICredentials,
+        domains: Domains,
+        transactions: TransactionLayer,
+        registration: Registration,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        secret: str,
+    ) -> None:
+        self._challenges = verifier.challenges
+        self._verify = verifier.verify
+        self._authenticator = authenticator
+        self._credentials = credentials
+        self._transactions = transactions
+        self._registration = registration
+        self._now = now
+        self._wall = wall
+        self._secret = secret
+        self._realms = frozenset(domains.names)
+        self._request_lines = frozenset(f"REGISTER sip:{name} SIP/2.0" for name in self._realms)
+
+    def __call__(self, data: bytes, address: tuple[str, int], flow: Flow) -> bool:
+        """Answer a REGISTER of the plain form."""
+        if data[:9] != b"REGISTER " or self._transactions.admit is not None:
+            return False
+        register = read(data, self._request_lines)
+        if register is None or register.domain not in self._realms:
+            return False
+        if "Authorization" in register.fields:
+            return self._refresh(register, data, address, flow)
+        return self._challenge(register, data, address, flow)
+
+    def _challenge(self, register: PlainRegister, data: bytes, address: tuple[str, int], flow: Flow) -> bool:
+        fields = register.fields
+        expires = fields.get("Expires", "0")
+        if not expires.isdigit() or len(expires) > 9:
+            return False
+        if "Contact" in fields and _CONTACT(fields["Contact"]) is None:
+            return False
+        if "baresip" in fields.get("User-Agent", "").lower():  # which can take one challenge only
+            return False
+        source, port = address
+        values = self._challenges(register.domain, self._wall(), False, source)
+        tag = hash((self._secret, register.branch, register.call_id)) & 0xFFFFFFFFFFFFFFFF
+        challenges = "\r\nWWW-Authenticate: ".join(values)
+        answer = (
+            f"SIP/2.0 401 Unauthorized\r\nVia: {register.via};rport={port};received={source}"
+            f"{register.via_params}\r\nFrom: {register.from_}\r\nTo: {register.to};tag={tag:016x}\r\n"
+            f"Call-ID: {register.call_id}\r\nCSeq: {register.cseq} REGISTER\r\n"
+            f"WWW-Authenticate: {challenges}\r\nContent-Length: 0\r\n\r\n"
+        ).encode()
+        if len(answer) > AMPLIFICATION * len(data):
+            return False
+        self._transactions.requests["REGISTER"] += 1
+        self._authenticator.challenged += 1
+        self._send(answer, flow)
+        return True
+
+    def _send(self, answer: bytes, flow: Flow) -> None:
+        transactions = self._transactions
+        try:
+            flow.send(answer)
+        except FlowError:
+            transactions.unsent += 1
+        else:
+            transactions.responses_sent[answer[8] - 48] += 1  # SIP/2.0 200
+
+    def _refresh(self, register: PlainRegister, data: bytes, address: tuple[str, int], flow: Flow) -> bool:
+        """Answer with 200 what is sure to get one; the credentials are looked at last, for they count."""
+        registration = self._registration
+        transactions = self._transactions
+        fields = register.fields
+        user, domain = register.user, register.domain
+        contact = fields.get("Contact", "")
+        plain = _PLAIN_CONTACT(contact)
+        if plain is None or plain[1] != address[0] or not registration.is_short:
+            return False
+        if transactions.was_answered(register.key):
+            return False  # it comes again
+        credentials = _credentials(fields["Authorization"], user, domain)
+        if credentials is None:
+            return False
+        now = self._now()
+        aor = f"{user}@{domain}"
+        bindings = registration.store.lookup(aor, now)
+        if isinstance(bindings, Deferred) or len(bindings) != 1:
+            return False
+        settings = registration.registrar.settings
+        fresh = refreshed_binding(
+            bindings[0],
+            contact,
+            fields.get("Expires", ""),
+            fields.get("User-Agent", ""),
+            register.call_id,
+            register.cseq,
+            now,
+            "",
+            settings,
+        )
+        if fresh is None:
+            return False
+        found = self._credentials.lookup(user, domain)
+        if isinstance(found, Deferred):
+            found.addErrback(lambda _: None)  # the general way asks too, and deals with it
+            return False
+        if found is None:
+            return False
+        wall = self._wall()
+        verdict = self._verify(domain, "REGISTER", credentials, b"", found, wall, source=address[0])
+        if verdict.kind is not Kind.OK:
+            return False  # and the general way finds the same, and says so
+        self._authenticator.accepted += 1
+        transactions.requests["REGISTER"] += 1
+        change = Change(aor, now, (fresh,), (), register.call_id, register.cseq, settings.max_contacts)
+        try:
+            applied = registration.store.apply(change)
+        except StoreError:
+            self._failed(Failure(), data, address, flow)
+            return True
+        if isinstance(applied, Deferred):
+            applied.addCallback(self._applied, register, data, address, flow)
+            applied.addErrback(self._failed, data, address, flow)
+        else:
+            self._applied(applied, register, data, address, flow)
+        return True
+
+    def _applied(
+        self, applied: Applied, register: PlainRegister, data: bytes, address: tuple[str, int], flow: Flow
+    ) -> None:
+        registration = self._registration
+        transactions = self._transactions
+        now = self._now()
+        if applied.outcome is not Outcome.REFRESHED:
+            # Another request was quicker.
+            request = _request(data, address)
+            response = registration.registrar.answer(request, applied, now, self._wall())
+            transactions.keep_answer(register.key, response.to_bytes(), now)
+            transactions.reply(request, flow, response)
+            return
+        registrar = registration.registrar
+        source, port = address
+        answer = (
+            f"SIP/2.0 200 OK\r\nVia: {register.via};rport={port};received={source}{register.via_params}\r\n"
+            f"From: {register.from_}\r\nTo: {register.to};tag={registrar.new_tag()}\r\n"
+            f"Call-ID: {register.call_id}\r\nCSeq: {register.cseq} REGISTER\r\n"
+            f"{contact_lines(applied.bindings, now)}\r\n{registration.last_lines(self._wall())}\r\n"
+            "Content-Length: 0\r\n\r\n"
+        ).encode("utf-8", "surrogateescape")
+        if registrar.on_change is not None:
+            registrar.on_change(applied.change.aor, applied.bindings, "refreshed")
+        transactions.keep_answer(register.key, answer, now)
+        self._send(answer, flow)
+
+    def _failed(self, failure: Failure, data: bytes, address: tuple[str, int], flow: Flow) -> None:
+        failure.trap(StoreError)
+        request = _request(data, address)
+        tag = self._transactions.stateless_tag(request)
+        self._transactions.reply(request, flow, self._registration.not_stored(request, tag))
+
+
+def _request(data: bytes, address: tuple[str, int]) -> Request:
+    """The request in octets that are known to be one."""
+    request = parse_message(data)
+    assert isinstance(request, Request)
+    request.stamp_via(*address)
+    return request
+
+
+def _credentials(text: str, user: str, domain: str) -> DigestCredentials | None:
+    """The Digest credentials of this user with one qop; None for others, and where anything is escaped."""
+    if text[:7] != "Digest " or "\\" in text:
+        return None
+    pieces = text[7:].split(",")
+    try:
+        given: dict[str, str] = dict([piece.strip(" ").split("=", 1) for piece in pieces])
+        if given["username"] != f'"{user}"' or given["realm"] != f'"{domain}"':
+            return None
+        quoted = (given["nonce"], given["uri"], given["response"], given["cnonce"])
+        qop = given["qop"]
+        algorithm = given.get("algorithm", "MD5")
+        count = given["nc"]
+    except (KeyError, ValueError):
+        return None
+    if len(given) != len(pieces) or not given.keys() <= _DIRECTIVES:
+        return None  # one of them twice, or one that nobody knows
+    for value in quoted:
+        if value[:1] != '"' or value.find('"', 1) != len(value) - 1 or len(value) < 3:
+            return None
+    nonce, uri, response, cnonce = quoted
+    return DigestCredentials(
+        user,
+        domain,
+        nonce[1:-1],
+        uri[1:-1],
+        response[1:-1].lower(),
+        _bare(algorithm),
+        cnonce[1:-1],
+        None,
+        _bare(qop),
+        count,
+    )
+
+
+def _bare(value: str) -> str:
+    """Some clients quote what should be a token."""
+    return value[1:-1] if value[:1] == value[-1:] == '"' else value
