@@ -85,8 +85,7 @@ class ResponseContext:
         transaction = self.transaction
         if transaction.invite:
             transaction.on_cancel = self.cancelled
-        else:
-            transaction.on_end = self.ended
+        transaction.on_end = self.ended
         self._start_group()
 
     def _start_group(self) -> None:
@@ -262,9 +261,17 @@ class ResponseContext:
         self._do(self.fork.cancel())
 
     def ended(self, transaction: ServerTransaction, reason: str) -> None:
-        """Nobody waits for the answer to a request other than INVITE any more."""
-        if reason:
+        """Nobody waits for an answer any more.
+
+        Branches know this context for as long as something may come of them. It forgets them here: objects
+        that know each other stay until the collector walks over all memory, which is seldom.
+        """
+        if reason and not transaction.invite:
             self.fork.cancel()
+        branches, self.branches = self.branches, []
+        for branch in branches:
+            if branch.client is not None and branch.client.answered:
+                branch.client = None
 
     def rang_out(self, branch: Branch) -> None:
         """It rang too long (section 16.8): cancel, and the 487 will end the branch."""
@@ -275,15 +282,18 @@ class ResponseContext:
             self._cancel(branch)
 
     def _do(self, actions: Iterable[tuple[str, int | None]]) -> None:
+        branches = self.branches
+        if not branches:
+            return  # the request has ended
         for action, number in actions:
             if number is None:
                 self._start_group()
             elif action == "forward":
-                self._forward(self.branches[number])
+                self._forward(branches[number])
             elif action == "cancel":
-                self._cancel(self.branches[number])
+                self._cancel(branches[number])
             else:
-                self._answer(self.branches[number])
+                self._answer(branches[number])
 
     def _forward(self, branch: Branch) -> None:
         response, branch.response = branch.response, None
