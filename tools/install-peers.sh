@@ -5,8 +5,9 @@
 set -eu
 
 # sipp; sipsak; two kamailio modules for the peers with SQLite and TLS; baresip; openssl makes certificates;
-# iproute2 makes network namespaces.
-peers="sip-tester sipsak kamailio kamailio-sqlite-modules kamailio-tls-modules baresip-core openssl iproute2"
+# iproute2 makes network namespaces; redis-server and postgresql hold bindings and accounts.
+peers="sip-tester sipsak kamailio kamailio-sqlite-modules kamailio-tls-modules baresip-core openssl iproute2
+redis-server postgresql"
 
 missing=
 for package in $peers "$@"; do

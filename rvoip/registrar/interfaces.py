@@ -55,9 +55,10 @@ class IBindingStore(Interface):
     def count() -> Counts | Deferred[Counts]:
         """How many AORs and bindings there are, of which some may be about to expire."""
 
-    def expire(now: float, wall_now: float) -> Sequence[Removed]:
+    def expire(now: float, wall_now: float) -> Sequence[Removed] | Deferred[Sequence[Removed]]:
         """Drop expired bindings and return them; to be called about once a second.
 
         There is a bound to what one call drops; the rest is dropped by the next ones. `lookup` shows no
-        expired binding whether it was dropped or not.
+        expired binding whether it was dropped or not. Of several processes that share a store one is told
+        of each binding.
         """

@@ -8,14 +8,15 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rvoip.common.errors import StartError
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.proxy.interfaces import ILocation
-from rvoip.proxy.targets import Destination
-from rvoip.registrar.binding import Binding, Removed
+from rvoip.proxy.targets import Destination, Refused
+from rvoip.registrar.binding import Binding, Counts, Removed
 from rvoip.registrar.errors import StoreError
 from rvoip.registrar.stores.factory import open_store
 
@@ -41,6 +42,7 @@ class LocationService(Service):
             self.store: Any = open_store(url, reactor)
         except StoreError as error:
             raise StartError(str(error)) from None
+        self._counts: Counts | None = None
         self._loop = LoopingCall(self._expire)
         self._loop.clock = reactor
 
@@ -65,8 +67,28 @@ class LocationService(Service):
         closed: Deferred[None] | None = self.store.close()
         return succeed(None) if closed is None else closed
 
+    def counts(self) -> Counts:
+        """How many AORs and bindings there are; of a store that others share, a second ago."""
+        if self._counts is None:
+            counts = self.store.count()
+            if isinstance(counts, Counts):
+                return counts
+            counts.addCallbacks(self._counted, _ignore)
+        return self._counts or Counts(0, 0)
+
+    def _counted(self, counts: Counts) -> None:
+        self._counts = counts
+
     def _expire(self) -> None:
         removed = self.store.expire(self._reactor.seconds(), self._wall())
+        if isinstance(removed, Deferred):
+            removed.addCallbacks(self._expired, _ignore)
+            if self._counts is not None:
+                self.store.count().addCallbacks(self._counted, _ignore)
+        else:
+            self._expired(removed)
+
+    def _expired(self, removed: Sequence[Removed]) -> None:
         if removed:
             self.expired(removed)
 
@@ -86,15 +108,25 @@ class Location:
         self._now = now
 
     def lookup(self, aor: str) -> list[Destination] | Deferred[list[Destination]]:
-        """See `ILocation`."""
+        """See `ILocation`; a store that does not answer is 503."""
         found = self._store.lookup(aor, self._now())
         if isinstance(found, Deferred):
-            return found.addCallback(destinations)
+            return found.addCallbacks(destinations, _unavailable)
         return destinations(found)
 
     def exists(self, aor: str) -> bool | Deferred[bool]:
         """See `ILocation`."""
         return self._known(aor)
+
+
+def _ignore(failure: Failure) -> None:
+    """The store says of itself that it is in trouble."""
+    failure.trap(StoreError)
+
+
+def _unavailable(failure: Failure) -> list[Destination]:
+    failure.trap(StoreError)
+    raise Refused(503, "Location Store Unavailable", (("Retry-After", "5"),), stateless=True)
 
 
 def destinations(bindings: tuple[Binding, ...]) -> list[Destination]:

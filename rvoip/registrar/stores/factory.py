@@ -1,8 +1,8 @@
-"""The store that a configuration names: ``memory:`` or ``sqlite:PATH``."""
+"""The store that a configuration names: ``memory:``, ``sqlite:PATH``, ``redis://`` or ``postgresql://``."""
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IReactorFromThreads
+from typing import Any
 
 from rvoip.registrar.binding import TOMBSTONE
 from rvoip.registrar.errors import StoreError
@@ -14,15 +14,36 @@ __all__ = ["open_store"]
 
 
 def open_store(
-    url: str, reactor: IReactorFromThreads, *, max_aors: int = 0, tombstone_seconds: float = TOMBSTONE
+    url: str, reactor: Any, *, max_aors: int = 0, tombstone_seconds: float = TOMBSTONE
 ) -> IBindingStore:
     """Make the store of `url`, not yet open; StoreError when there is no such kind of store.
 
     `max_aors` bounds how many AORs may be registered, 0 for no bound; `tombstone_seconds` is 64*T1.
     """
     scheme, colon, rest = url.partition(":")
+    options: dict[str, Any] = {"max_aors": max_aors, "tombstone_seconds": tombstone_seconds}
     if scheme == "memory" and colon and not rest:
-        return MemoryStore(max_aors=max_aors, tombstone_seconds=tombstone_seconds)
+        return MemoryStore(**options)
     if scheme == "sqlite" and rest:
-        return SQLiteStore(rest, reactor, max_aors=max_aors, tombstone_seconds=tombstone_seconds)
-    raise StoreError(f"no store {url!r}: there are memory: and sqlite:PATH")
+        return SQLiteStore(rest, reactor, **options)
+    if scheme == "redis" and rest:
+        try:
+            from rvoip.registrar.stores.redis import RedisStore
+        except ImportError:
+            raise _missing(scheme, "txredisapi") from None
+        redis: IBindingStore = RedisStore(url, reactor, **options)
+        return redis
+    if scheme == "postgresql" and rest:
+        try:
+            from rvoip.registrar.stores.postgresql import PostgreSQLStore
+        except ImportError:
+            raise _missing(scheme, "psycopg") from None
+        postgresql: IBindingStore = PostgreSQLStore(url, reactor, **options)
+        return postgresql
+    raise StoreError(
+        f"no store {url!r}: there are memory:, sqlite:PATH, redis://HOST:PORT/DB and postgresql://HOST/NAME"
+    )
+
+
+def _missing(extra: str, package: str) -> StoreError:
+    return StoreError(f"a {extra}: store needs {package}: pip install 'rvoip[{extra}]'")

@@ -177,7 +177,7 @@ class StoreContract(Base):
         await settled(store.apply(change(bound(cseq=5))))
         await settled(store.apply(change(cseq=6, removes=(bound().key,))))
         for later in (0.0, 31.9):
-            store.expire(NOW + later, WALL + later)
+            await settled(store.expire(NOW + later, WALL + later))
             asked = change(bound(cseq=5, now=NOW + later), now=NOW + later)
             self.assertEqual(await self.outcome(store, asked), Outcome.STALE)
         asked = change(bound(cseq=5, now=NOW + 32.1), now=NOW + 32.1)
@@ -239,11 +239,11 @@ class StoreContract(Base):
         await settled(store.apply(change(bound("sip:c@h", granted=70), aor="c@h")))
         self.assertEqual(await self.keys(store, NOW + 59.9), ["sip:a@h", "sip:b@h"])
         self.assertEqual(await self.keys(store, NOW + 60), ["sip:b@h"])
-        self.assertEqual(list(store.expire(NOW + 59, WALL + 59)), [])
-        (gone,) = store.expire(NOW + 65, WALL + 65)
+        self.assertEqual(list(await settled(store.expire(NOW + 59, WALL + 59))), [])
+        (gone,) = await settled(store.expire(NOW + 65, WALL + 65))
         self.assertEqual((gone.aor, [each.key for each in gone.removed]), (AOR, ["sip:a@h"]))
         self.assertEqual([each.key for each in gone.bindings], ["sip:b@h"])
-        gone_too = store.expire(NOW + 500, WALL + 500)
+        gone_too = await settled(store.expire(NOW + 500, WALL + 500))
         self.assertEqual(
             sorted((each.aor, each.removed[0].key) for each in gone_too),
             [(AOR, "sip:b@h"), ("c@h", "sip:c@h")],
@@ -255,9 +255,9 @@ class StoreContract(Base):
         store = await self.opened()
         await settled(store.apply(change(bound(granted=60))))
         for jump in (3600.0, -3600.0, 86400.0 * 365):
-            self.assertEqual(list(store.expire(NOW + 50, WALL + jump + 50)), [])
+            self.assertEqual(list(await settled(store.expire(NOW + 50, WALL + jump + 50))), [])
             self.assertEqual(await self.keys(store, NOW + 50), [bound().key])
-        self.assertEqual(len(store.expire(NOW + 65, WALL - 3600)), 1)
+        self.assertEqual(len(await settled(store.expire(NOW + 65, WALL - 3600))), 1)
 
     async def test_operator(self) -> None:
         store = await self.opened()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import sys
 import threading
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -155,7 +157,7 @@ class SQLiteStoreTests(StoreContract, TestCase):
         store = await self.opened()
         await settled(store.apply(change(bound(), aor="a@h")))
         await settled(store.apply(change(bound(granted=90), aor="b@h")))
-        self.assertEqual(len(store.expire(NOW + 70, WALL + 70)), 1)
+        self.assertEqual(len(await settled(store.expire(NOW + 70, WALL + 70))), 1)
         await settled(store.close())
         self.assertEqual([row[0] for row in rows(self.path)], ["b@h"])
 
@@ -449,7 +451,17 @@ class FactoryTests(TestCase):
         return store.close()
 
     def test_what_does_not(self) -> None:
-        for url in ("redis://localhost", "memory", "memory:x", "sqlite:", "", "mysql:x\n"):
+        for url in ("redis:", "memory", "memory:x", "sqlite:", "", "mysql:x\n", "postgresql:"):
             error = self.assertRaises(StoreError, open_store, url, reactor)
-            self.assertEqual(error.reason, f"no store {url!r}: there are memory: and sqlite:PATH")
+            self.assertIn(f"no store {url!r}: there are memory:, sqlite:PATH, redis:", error.reason)
             self.assertNotIn("\n", str(error))
+
+    def test_without_the_package(self) -> None:
+        """One line names the command that installs it."""
+        for extra, package in (("redis", "txredisapi"), ("postgresql", "psycopg")):
+            with mock.patch.dict(sys.modules, {package: None}):
+                for name in ("redis", "redis_link", "postgresql", "location_table"):
+                    sys.modules.pop(f"rvoip.registrar.stores.{name}", None)
+                error = self.assertRaises(StoreError, open_store, f"{extra}://h/x", reactor)
+            expected = f"a {extra}: store needs {package}: pip install 'rvoip[{extra}]'"
+            self.assertEqual(error.reason, expected)

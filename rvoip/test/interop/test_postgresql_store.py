@@ -1,0 +1,162 @@
+"""The store in a real PostgreSQL: the contract of all stores, and what only this one can meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from rvoip.registrar.binding import ALL_CONTACTS, Binding, Outcome
+from rvoip.registrar.errors import StoreBusy, StoreError
+from rvoip.registrar.interfaces import IBindingStore
+from rvoip.registrar.stores.factory import open_store
+from rvoip.registrar.stores.postgresql import PostgreSQLStore
+from rvoip.test.interop.postgresql import shared_postgresql
+from rvoip.test.registrar.stores.contract import AOR, NOW, WALL, StoreContract, bound, change, fields, settled
+
+HOST = "127.0.72.1"
+
+
+class PostgreSQLCase(TestCase):
+    """One server for all tests; each begins with an empty database."""
+
+    def setUp(self) -> None:
+        """Find the server."""
+        self.server = shared_postgresql(HOST)
+        self.server.empty()
+
+    def make_store(self, **options: Any) -> IBindingStore:
+        """A store that is not open."""
+        return open_store(self.server.url, reactor, **options)
+
+
+class ContractTests(PostgreSQLCase, StoreContract):
+    """What every store does."""
+
+
+class StoreTests(PostgreSQLCase):
+    """What is particular to this one."""
+
+    async def opened(self, **options: Any) -> Any:
+        store = self.make_store(**options)
+        await settled(store.open(NOW, WALL))
+        self.addCleanup(store.close)
+        return store
+
+    def same(self, found: tuple[Binding, ...], expected: Binding) -> None:
+        """It is this one; the stores have read the clock at different times."""
+        (only,) = found
+        self.assertLess(abs(only.deadline - expected.deadline), 2.0)
+        only.deadline = expected.deadline
+        self.assertEqual(fields(found), fields([expected]))
+
+    async def test_shared(self) -> None:
+        """What one writes the other sees at once, and is compared with."""
+        one, other = await self.opened(), await self.opened()
+        await one.apply(change(bound(cseq=5)))
+        self.same(await other.lookup(AOR, NOW), bound(cseq=5))
+        self.assertEqual((await other.apply(change(bound(cseq=5)))).outcome, Outcome.UNCHANGED)
+        self.assertEqual((await other.apply(change(bound(cseq=4)))).outcome, Outcome.STALE)
+        await other.apply(change(cseq=6, removes=ALL_CONTACTS))
+        self.assertEqual(await one.lookup(AOR, NOW), ())
+        self.assertEqual((await one.apply(change(bound(cseq=5)))).outcome, Outcome.STALE)
+
+    async def test_both_write(self) -> None:
+        """Many changes of the same AORs from two processes: of each exactly one is first."""
+        one, other = await self.opened(), await self.opened()
+        aors = [f"{number}@h" for number in range(200)]
+        waiting = [
+            (
+                store.apply(change(bound(cseq=cseq), aor=aor)),
+                store.apply(change(bound("sip:x@h"), aor=aor, most=1)),
+            )
+            for cseq, store in ((5, one), (6, other))
+            for aor in (aors if store is one else reversed(aors))
+        ]
+        for first, second in waiting:
+            self.assertIn((await first).outcome, (Outcome.CREATED, Outcome.REFRESHED, Outcome.STALE))
+            self.assertEqual((await second).outcome, Outcome.FULL)
+        for aor in aors:
+            self.assertEqual([each.cseq for each in await one.lookup(aor, NOW)], [6])
+
+    async def test_one_is_told_of_each_end(self) -> None:
+        one, other = await self.opened(), await self.opened()
+        await one.apply(change(bound(granted=60)))
+        told = [await settled(store.expire(NOW + 61, WALL + 61)) for store in (one, other, one)]
+        self.assertEqual([len(each) for each in told], [1, 0, 0])
+
+    async def test_survives(self) -> None:
+        store = await self.opened()
+        await store.apply(change(bound(cseq=5, path=("<sip:p;lr>",))))
+        await store.close()
+        self.same(await (await self.opened()).lookup(AOR, NOW), bound(cseq=5, path=("<sip:p;lr>",)))
+
+    async def test_what_cannot_be_written_down(self) -> None:
+        """It fails alone."""
+        store = await self.opened()
+        bad = [store.apply(change(bound(f"sip:{text}@h"))) for text in ("\udcff", "\0")]
+        good = store.apply(change(bound("sip:a@h")))
+        for each in bad:
+            with self.assertRaises(StoreError):
+                await each
+        self.assertEqual((await good).outcome, Outcome.CREATED)
+
+    async def test_too_much_waits(self) -> None:
+        store = PostgreSQLStore(self.server.url, reactor, max_waiting=3)
+        store.open(NOW, WALL)
+        self.addCleanup(store.close)
+        waiting = [store.apply(change(bound(), aor=f"{number}@h")) for number in range(200)]
+        outcomes: list[object] = []
+        for each in waiting:
+            try:
+                outcomes.append((await each).outcome)
+            except StoreBusy as busy:
+                outcomes.append(busy)
+        self.assertGreaterEqual(outcomes.count(Outcome.CREATED), 3)
+        self.assertGreater(len(outcomes) - outcomes.count(Outcome.CREATED), 0)
+
+    async def test_close_finishes(self) -> None:
+        store = await self.opened()
+        waiting = [store.apply(change(bound(), aor=f"{number}@h")) for number in range(300)]
+        await store.close()
+        self.assertEqual([(await each).outcome for each in waiting], [Outcome.CREATED] * 300)
+        with self.assertRaises(StoreError):
+            await store.apply(change(bound()))
+
+
+class RefusedStartTests(PostgreSQLCase):
+    """One clear line."""
+
+    def refusal(self, url: str) -> str:
+        store = open_store(url, reactor)
+        with self.assertRaises(StoreError) as raised:
+            store.open(NOW, WALL)
+        return str(raised.exception)
+
+    def test_newer(self) -> None:
+        self.server.execute(
+            "CREATE TABLE rvoip_location_version (version integer)",
+            "INSERT INTO rvoip_location_version VALUES (99)",
+        )
+        self.assertIn("is of a newer version (schema 99, not 1)", self.refusal(self.server.url))
+
+    def test_nobody_there(self) -> None:
+        refusal = self.refusal(f"postgresql://rvoip:s3cret@{HOST}:9/x")
+        self.assertIn("cannot be reached", refusal)
+        self.assertNotIn("s3cret", refusal)
+
+    def test_no_such_database(self) -> None:
+        self.assertIn(
+            '"nothing" does not exist', self.refusal(self.server.url.replace("/postgres", "/nothing"))
+        )
+
+    async def test_not_durable(self) -> None:
+        """A server that does not sync its files loses what it acknowledged when the power goes."""
+        self.server.execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        self.addCleanup(self.server.execute, "ALTER SYSTEM RESET fsync", "SELECT pg_reload_conf()")
+        self.assertIn("may lose registrations: it has fsync = off", self.refusal(self.server.url))
+        store = open_store(f"{self.server.url}?durable=no", reactor)
+        store.open(NOW, WALL)
+        self.assertEqual((await settled(store.apply(change(bound())))).outcome, Outcome.CREATED)
+        await settled(store.close())
