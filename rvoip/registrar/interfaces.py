@@ -23,6 +23,8 @@ class IBindingStore(Interface):
     time by `open` and `expire`, and converts. What fails, fails with `StoreError`: raised, or by a Deferred.
     """
 
+    at_once: bool = Attribute("""Whether `lookup` reads memory and never gives a Deferred.""")
+
     trouble: str = Attribute("""Why changes fail at the moment, in one line; "" as long as they do not.""")
 
     def open(now: float, wall_now: float) -> Deferred[None] | None:

@@ -1,9 +1,10 @@
-"""What a registrar with authentication is sent all day, answered before it is parsed.
+"""What a registrar is sent all day, answered before it is parsed.
 
 That is the REGISTER without credentials, which gets a 401 and leaves nothing behind, and the one that
-answers the challenge and only refreshes the binding that its phone has. Together they are most of the
-traffic, and the first is what a flood is made of. In their plain form both are answered here for half of the
-cost or less. Whatever differs is left to the general way, which gives the same answer; tests hold this to it.
+answers the challenge, or needs not, and only refreshes the binding that its phone has. Together they are most
+of the traffic, and the first is what a flood is made of. In their plain form both are answered here for half
+of the cost or less. Whatever differs is left to the general way, which gives the same answer; tests hold this
+to it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from rvoip.protocols.transport.intake import AMPLIFICATION
 from rvoip.registrar.binding import Applied, Change, Outcome
 from rvoip.registrar.errors import StoreError
 from rvoip.registrar.refresh import contact_lines, refreshed_binding
-from rvoip.services.authenticate import Authenticator
 from rvoip.services.domains import Domains
 from rvoip.services.plain_register import PlainRegister, read
 from rvoip.services.registration import Registration
@@ -48,30 +48,28 @@ _DIRECTIVES: Final = frozenset("username realm nonce uri response algorithm cnon
 class EarlyRegister:
     """Answers datagrams for `Intake.early`: True when one is answered, False to have it go on.
 
-    `wall` tells the wall time and `now` the monotonic, in seconds; `secret` goes into stateless tags.
+    `wall` tells the wall time and `now` the monotonic, in seconds. Where the `registration` asks nobody for
+    credentials none are looked at.
     """
 
     def __init__(
         self,
         verifier: DigestVerifier,
-        authenticator: Authenticator,
         credentials: ICredentials,
         domains: Domains,
         transactions: TransactionLayer,
         registration: Registration,
         now: Callable[[], float],
         wall: Callable[[], float],
-        secret: str,
     ) -> None:
         self._challenges = verifier.challenges
         self._verify = verifier.verify
-        self._authenticator = authenticator
+        self._authenticator = registration.authenticator
         self._credentials = credentials
         self._transactions = transactions
         self._registration = registration
         self._now = now
         self._wall = wall
-        self._secret = secret
         self._realms = frozenset(domains.names)
         self._request_lines = frozenset(f"REGISTER sip:{name} SIP/2.0" for name in self._realms)
 
@@ -82,35 +80,39 @@ class EarlyRegister:
         register = read(data, self._request_lines)
         if register is None or register.domain not in self._realms:
             return False
-        if "Authorization" in register.fields:
+        authenticator = self._authenticator
+        if authenticator is None or "Authorization" in register.fields:
             return self._refresh(register, data, address, flow)
-        return self._challenge(register, data, address, flow)
+        answer = self._challenge(register, data, address)
+        if answer is None:
+            return False
+        self._transactions.requests["REGISTER"] += 1
+        authenticator.challenged += 1
+        self._send(answer, flow)
+        return True
 
-    def _challenge(self, register: PlainRegister, data: bytes, address: tuple[str, int], flow: Flow) -> bool:
+    def _challenge(self, register: PlainRegister, data: bytes, address: tuple[str, int]) -> bytes | None:
+        """The 401, or None when this is for the general way."""
         fields = register.fields
         expires = fields.get("Expires", "0")
         if not expires.isdigit() or len(expires) > 9:
-            return False
+            return None
         if "Contact" in fields and _CONTACT(fields["Contact"]) is None:
-            return False
+            return None
         if "baresip" in fields.get("User-Agent", "").lower():  # which can take one challenge only
-            return False
+            return None
         source, port = address
-        values = self._challenges(register.domain, self._wall(), False, source)
-        tag = hash((self._secret, register.branch, register.call_id)) & 0xFFFFFFFFFFFFFFFF
-        challenges = "\r\nWWW-Authenticate: ".join(values)
+        tag = self._transactions.tag_of(register.branch, register.call_id)
+        challenges = "\r\nWWW-Authenticate: ".join(
+            self._challenges(register.domain, self._wall(), False, source)
+        )
         answer = (
             f"SIP/2.0 401 Unauthorized\r\nVia: {register.via};rport={port};received={source}"
-            f"{register.via_params}\r\nFrom: {register.from_}\r\nTo: {register.to};tag={tag:016x}\r\n"
+            f"{register.via_params}\r\nFrom: {register.from_}\r\nTo: {register.to};tag={tag}\r\n"
             f"Call-ID: {register.call_id}\r\nCSeq: {register.cseq} REGISTER\r\n"
             f"WWW-Authenticate: {challenges}\r\nContent-Length: 0\r\n\r\n"
         ).encode()
-        if len(answer) > AMPLIFICATION * len(data):
-            return False
-        self._transactions.requests["REGISTER"] += 1
-        self._authenticator.challenged += 1
-        self._send(answer, flow)
-        return True
+        return answer if len(answer) <= AMPLIFICATION * len(data) else None
 
     def _send(self, answer: bytes, flow: Flow) -> None:
         transactions = self._transactions
@@ -124,20 +126,15 @@ class EarlyRegister:
     def _refresh(self, register: PlainRegister, data: bytes, address: tuple[str, int], flow: Flow) -> bool:
         """Answer with 200 what is sure to get one; the credentials are looked at last, for they count."""
         registration = self._registration
-        transactions = self._transactions
         fields = register.fields
-        user, domain = register.user, register.domain
         contact = fields.get("Contact", "")
         plain = _PLAIN_CONTACT(contact)
         if plain is None or plain[1] != address[0] or not registration.is_short:
             return False
-        if transactions.was_answered(register.key):
+        if self._transactions.was_answered(register.key):
             return False  # it comes again
-        credentials = _credentials(fields["Authorization"], user, domain)
-        if credentials is None:
-            return False
         now = self._now()
-        aor = f"{user}@{domain}"
+        aor = f"{register.user}@{register.domain}"
         bindings = registration.store.lookup(aor, now)
         if isinstance(bindings, Deferred) or len(bindings) != 1:
             return False
@@ -153,20 +150,9 @@ class EarlyRegister:
             "",
             settings,
         )
-        if fresh is None:
+        if fresh is None or (self._authenticator is not None and not self._is_right(register, address[0])):
             return False
-        found = self._credentials.lookup(user, domain)
-        if isinstance(found, Deferred):
-            found.addErrback(lambda _: None)  # the general way asks too, and deals with it
-            return False
-        if found is None:
-            return False
-        wall = self._wall()
-        verdict = self._verify(domain, "REGISTER", credentials, b"", found, wall, source=address[0])
-        if verdict.kind is not Kind.OK:
-            return False  # and the general way finds the same, and says so
-        self._authenticator.accepted += 1
-        transactions.requests["REGISTER"] += 1
+        self._transactions.requests["REGISTER"] += 1
         change = Change(aor, now, (fresh,), (), register.call_id, register.cseq, settings.max_contacts)
         try:
             applied = registration.store.apply(change)
@@ -180,31 +166,56 @@ class EarlyRegister:
             self._applied(applied, register, data, address, flow)
         return True
 
+    def _is_right(self, register: PlainRegister, source: str) -> bool:
+        """Whether the credentials are; what is wrong with them the general way finds again, and says."""
+        user, domain = register.user, register.domain
+        text = register.fields.get("Authorization", "")
+        credentials = _credentials(text, user, domain)
+        if credentials is None:
+            return False
+        found = self._credentials.lookup(user, domain)
+        if isinstance(found, Deferred):
+            found.addErrback(lambda _: None)  # the general way asks too, and deals with it
+            return False
+        if found is None:
+            return False
+        verdict = self._verify(domain, "REGISTER", credentials, b"", found, self._wall(), source=source)
+        if verdict.kind is not Kind.OK:
+            return False
+        assert self._authenticator is not None
+        self._authenticator.accepted += 1
+        return True
+
     def _applied(
         self, applied: Applied, register: PlainRegister, data: bytes, address: tuple[str, int], flow: Flow
     ) -> None:
         registration = self._registration
+        registrar = registration.registrar
         transactions = self._transactions
         now = self._now()
+        # Where nobody is vouched for, nothing is kept: see `Registration`.
+        keep = self._authenticator is not None
         if applied.outcome is not Outcome.REFRESHED:
             # Another request was quicker.
             request = _request(data, address)
-            response = registration.registrar.answer(request, applied, now, self._wall())
-            transactions.keep_answer(register.key, response.to_bytes(), now)
+            response = registrar.answer(request, applied, now, self._wall())
+            if keep:
+                transactions.keep_answer(register.key, response.to_bytes(), now)
             transactions.reply(request, flow, response)
             return
-        registrar = registration.registrar
         source, port = address
+        tag = registrar.new_tag() if keep else transactions.tag_of(register.branch, register.call_id)
         answer = (
             f"SIP/2.0 200 OK\r\nVia: {register.via};rport={port};received={source}{register.via_params}\r\n"
-            f"From: {register.from_}\r\nTo: {register.to};tag={registrar.new_tag()}\r\n"
+            f"From: {register.from_}\r\nTo: {register.to};tag={tag}\r\n"
             f"Call-ID: {register.call_id}\r\nCSeq: {register.cseq} REGISTER\r\n"
             f"{contact_lines(applied.bindings, now)}\r\n{registration.last_lines(self._wall())}\r\n"
             "Content-Length: 0\r\n\r\n"
         ).encode("utf-8", "surrogateescape")
         if registrar.on_change is not None:
             registrar.on_change(applied.change.aor, applied.bindings, "refreshed")
-        transactions.keep_answer(register.key, answer, now)
+        if keep:
+            transactions.keep_answer(register.key, answer, now)
         self._send(answer, flow)
 
     def _failed(self, failure: Failure, data: bytes, address: tuple[str, int], flow: Flow) -> None:

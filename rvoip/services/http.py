@@ -11,7 +11,7 @@ from rvoip.common.health import Health
 from rvoip.common.http import API
 from rvoip.common.http_operations import serve_health, serve_metrics, serve_openapi
 from rvoip.common.http_server import HTTPService
-from rvoip.registrar.binding import Counts, Removed
+from rvoip.registrar.binding import Removed
 from rvoip.services.admission import FAR_BEHIND
 from rvoip.services.bindings_api import serve_bindings
 from rvoip.services.callers import Callers
@@ -96,8 +96,7 @@ class HTTPSide:
     def status(self) -> Status:
         """How the role is."""
         role, sip = self._role, self._role.sip
-        counts = role.location.store.count()
-        aors, bindings = counts if isinstance(counts, Counts) else (0, 0)
+        aors, bindings = role.location.counts()
         return Status(
             role=role.role,
             version=__version__,

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rvoip.common.metrics import Metrics
-from rvoip.registrar.binding import Counts
 from rvoip.services.certificates import certificate_ends
 
 if TYPE_CHECKING:
@@ -133,11 +132,7 @@ def _authentication(metrics: Metrics, role: SIPRole) -> None:
 
 
 def _registrar(metrics: Metrics, role: SIPRole) -> None:
-    store, registration = role.location.store, role.registration
-
-    def held() -> Counts:
-        counts = store.count()
-        return counts if isinstance(counts, Counts) else Counts(0, 0)
+    held, registration = role.location.counts, role.registration
 
     metrics.collect_from("bindings", "Registered contacts", lambda: held().bindings)
     metrics.collect_from("aors", "Addresses-of-record that have contacts", lambda: held().aors)

@@ -37,6 +37,7 @@ class MemoryStore:
     is remembered.
     """
 
+    at_once = True
     trouble = ""
 
     def __init__(self, *, max_aors: int = 0, tombstone_seconds: float = TOMBSTONE) -> None:

@@ -49,6 +49,8 @@ class RedisStore:
     `tombstone_seconds` is how long a removal is remembered, `patience` how many seconds an answer may take.
     """
 
+    at_once = False
+
     def __init__(
         self,
         url: str,

@@ -66,6 +66,8 @@ class SQLiteStore:
     `tombstone_seconds` is how long a removal is remembered, `window` how long a small group waits to grow.
     """
 
+    at_once = True
+
     def __init__(
         self,
         path: str,
