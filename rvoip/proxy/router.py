@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from inspect import isawaitable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zope.interface import implementer
 
@@ -12,7 +12,6 @@ from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI, TelURI
 from rvoip.proxy.aliases import Aliases
-from rvoip.proxy.enum_lookup import EnumLookup
 from rvoip.proxy.gateways import Gateways
 from rvoip.proxy.interfaces import IRouter
 from rvoip.proxy.numbers import NumberPlan
@@ -21,6 +20,9 @@ from rvoip.proxy.peers import Peers
 from rvoip.proxy.rewrite import dialled
 from rvoip.proxy.routes import Found, RouteTable
 from rvoip.proxy.targets import Destination, Refused, Targets
+
+if TYPE_CHECKING:
+    from rvoip.proxy.enum_lookup import EnumLookup
 
 __all__ = ["Router", "RoutingRules"]
 

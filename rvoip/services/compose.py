@@ -215,10 +215,12 @@ class SIPRole(Role):
 
     def apply(self, config: Config, file: str) -> None:
         """Also the rules of registration and forwarding, the API's token and certificate, what is traced."""
-        if self.routing is not None:
-            self.routing.apply(config.proxy, file)
+        routing = self.routing
+        prepared = routing.prepare(config.proxy, file) if routing is not None else None
         self.http.reload(config.http, file)
         super().apply(config, file)
+        if routing is not None and prepared is not None:
+            routing.use(prepared)
         self.http.use(config.http.token)
         self.tracing.apply(config.trace)
         self._answer_early(config)

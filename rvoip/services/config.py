@@ -9,21 +9,15 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
 from rvoip.common.config import ConfigPath, ListenURL, StoreURL, load_config
 from rvoip.common.errors import ConfigError
 from rvoip.protocols.transport.addresses import ListenAddress, parse_listen
+from rvoip.services.routing_tables import AliasTable, GatewaySetTable, NumbersTable, PeerTable, RouteTable
+from rvoip.services.table import Count, Seconds, Table
 
 __all__ = ["Config", "load", "listen_addresses"]
-
-Seconds = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=0)]
-
-
-class Table(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Base of all tables: an unknown key is an error."""
 
 
 class SIPLimits(Table):
@@ -141,6 +135,17 @@ class Guard(Table):
     """Failed authentications after which an address is not heard for a while; 0: never."""
     ban_time: Seconds = 600.0
     """Seconds that a ban lasts."""
+    scanners: list[str] = field(
+        default_factory=lambda: [
+            "friendly-scanner",
+            "sipvicious",
+            "sipcli",
+            "sip-scan",
+            "sundayddr",
+            "VaxSIPUserAgent",
+        ]
+    )
+    """What User-Agents of scanners contain: their requests are dropped without an answer."""
 
 
 class Service(Table):
@@ -213,6 +218,22 @@ requests for foreign domains (unset)."""
 beside the accounts."""
     fork: Literal["parallel", "sequential"] = "parallel"
     """Ring all contacts of a user at once, or by falling q."""
+    alias_file: ConfigPath = ""
+    """File of more aliases, lines `NAME,TARGET[,TARGET...]`."""
+    alias_store: StoreURL = ""
+    """`sqlite:PATH` of more aliases: the columns `name` and `target` of the table `aliases`."""
+    enum: list[str] = field(default_factory=list)
+    """DNS trees in which numbers are looked up before routes are (`"e164.arpa"`); empty: none."""
+    numbers: NumbersTable = field(default_factory=NumbersTable)
+    """See `[proxy.numbers]`."""
+    route: list[RouteTable] = field(default_factory=list)
+    """See `[[proxy.route]]`."""
+    gateway_set: list[GatewaySetTable] = field(default_factory=list)
+    """See `[[proxy.gateway_set]]`."""
+    alias: list[AliasTable] = field(default_factory=list)
+    """See `[[proxy.alias]]`."""
+    peer: list[PeerTable] = field(default_factory=list)
+    """See `[[proxy.peer]]`."""
 
 
 class Config(Table):

@@ -17,6 +17,7 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.services.domains import Domains
+from rvoip.services.screen import DROP, Screen
 
 __all__ = ["SERVER", "Core"]
 
@@ -30,13 +31,17 @@ class Core:
     """Sends each request where it belongs.
 
     `registration` (a `Registration`) takes REGISTER for our domains, `proxy` (a `Proxy`) all that is not
-    for this element itself; either may be None. OPTIONS to this element is answered here.
+    for this element itself; either may be None. OPTIONS to this element is answered here. `screen` is asked
+    about each request first.
     """
 
-    def __init__(self, domains: Domains, registration: Any = None, proxy: Any = None) -> None:
+    def __init__(
+        self, domains: Domains, registration: Any = None, proxy: Any = None, screen: Screen | None = None
+    ) -> None:
         self.domains = domains
         self.registration = registration
         self.proxy = proxy
+        self.screen = Screen() if screen is None else screen
         if proxy is not None:
             self._allow = (
                 "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, NOTIFY"
@@ -57,6 +62,13 @@ class Core:
         return waiting
 
     def _dispatch(self, transaction: ServerTransaction, request: Request) -> Awaitable[object] | None:
+        verdict = self.screen.verdict(request, transaction.flow)
+        if verdict is not None:
+            if verdict == DROP:
+                transaction.abandon()
+            else:
+                self._refuse(transaction, verdict)
+            return None
         method = request.method
         uri = request.uri
         if isinstance(uri, SipURI):

@@ -1,0 +1,68 @@
+"""Who is not to be heard at all: scanners, by what they call themselves, and peers that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.transport.flow import Address, Flow
+from rvoip.proxy.peers import Peers
+
+__all__ = ["DROP", "Screen"]
+
+DROP = 0
+"""The verdict on what is dropped without an answer, which would tell a scanner that somebody is there."""
+
+Early = Callable[[bytes, Address, Flow], bool]
+
+
+class Screen:
+    """Looks at each request first. `words` are what the User-Agents of scanners contain, in any case."""
+
+    def __init__(self, peers: Peers | None = None) -> None:
+        self._peers = Peers() if peers is None else peers
+        self._words: tuple[str, ...] = ()
+        self._octets: tuple[bytes, ...] = ()
+        self.scans = 0
+        """Requests of scanners that were dropped."""
+        self.refused = 0
+        """Requests of refused peers."""
+
+    def use(self, words: Iterable[str]) -> None:
+        """Drop these scanners from now on."""
+        self._words = tuple(word.lower() for word in words if word)
+        self._octets = tuple(word.encode() for word in self._words)
+
+    def verdict(self, request: Request, flow: Flow) -> int | None:
+        """None lets the request in, `DROP` drops it, else the status to answer."""
+        agent = request.get("user-agent")
+        if agent is not None and self._words and self._scans(agent):
+            self.scans += 1
+            return DROP
+        if self._peers.peers and self._peers.refuses(flow):
+            self.refused += 1
+            return 403
+        return None
+
+    def _scans(self, agent: str) -> bool:
+        agent = agent.lower()
+        return any(word in agent for word in self._words)
+
+    def before(self, early: Early) -> Early:
+        """`early` (see `Intake.early`), which answers REGISTER, but not what scanners and refused peers send.
+
+        What only looks like it, a word that stands elsewhere, goes the long way: `verdict` decides.
+        """
+
+        def screened(data: bytes, address: Address, flow: Flow) -> bool:
+            if data[:9] != b"REGISTER ":
+                return False
+            if self._octets:
+                lowered = data.lower()
+                if any(word in lowered for word in self._octets):
+                    return False
+            if self._peers.peers and self._peers.refuses(flow):
+                return False
+            return early(data, address, flow)
+
+        return screened
