@@ -104,23 +104,21 @@ class SIPRole(Role):
 
     def _answer_early(self, config: Config) -> None:
         """Answer plain REGISTERs before they are parsed, unless each message is to be traced."""
-        if self.registration is None or self.registration.authenticator is None:
+        if self.registration is None:
             return
         if config.trace.keep and config.trace.registrations:
             self.sip.transport.intake.early = None
             return
-        early = EarlyRegister(
+        self.sip.transport.intake.early = EarlyRegister(
             self._verifier,
-            self.authenticator,
             self.accounts,
             self.sip.domains,
             self.sip.transactions,
             self.registration,
             self._reactor.seconds,
             time.time,
-            self.sip.tokens(),
+            self.screen.passes,
         )
-        self.sip.transport.intake.early = self.screen.before(early)
 
     def _make_location(self, file: str) -> LocationService:
         try:
