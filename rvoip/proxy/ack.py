@@ -22,7 +22,7 @@ def send_ack(proxy: Proxy, ack: Request, targets: Sequence[Target]) -> None:
     Raises `FlowError` when none can. Where a connection has to be made first, and does not come about, the
     ACK goes to the next target then.
     """
-    left = proxy.sized(list(targets), ack)
+    left = proxy.outgoing.sized(list(targets), ack)
     while left:
         target = left.pop(0)
         flow = proxy.transport.flow_to(target)

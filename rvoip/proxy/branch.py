@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from rvoip.proxy.context import ResponseContext
     from rvoip.proxy.targets import Destination
 
-__all__ = ["TIMER_C", "Branch"]
-
-TIMER_C = 185.0
-"""Seconds that an INVITE may ring before its branch is given up: over 3 minutes (section 16.6 step 11)."""
+__all__ = ["Branch"]
 
 
 @implementer(IClientUser)
@@ -36,6 +33,7 @@ class Branch:
         "number",
         "one_of_many",
         "others",
+        "rang_out",
         "request",
         "response",
         "targets",
@@ -64,6 +62,8 @@ class Branch:
         self.hurry: Timer | None = None
         """Runs while there is another target, and this one has not answered at all."""
         self.cancelled = False
+        self.rang_out = False
+        """Whether Timer C has fired."""
 
     def response_received(self, transaction: ClientTransaction, response: Response) -> None:
         """See `IClientUser`."""
@@ -80,7 +80,8 @@ class Branch:
     def start_timer_c(self) -> None:
         """Ring no longer than Timer C from now on."""
         self.stop_timer_c()
-        self.timer_c = self.context.proxy.layer.wheel.schedule(TIMER_C, Branch.rang_out, self)
+        proxy = self.context.proxy
+        self.timer_c = proxy.layer.wheel.schedule(proxy.settings.timer_c, Branch.timer_c_fired, self)
 
     def stop_timer_c(self) -> None:
         """Ring no more."""
@@ -88,10 +89,10 @@ class Branch:
         if timer is not None:
             timer.cancel()
 
-    def rang_out(self) -> None:
-        """Timer C fired."""
+    def timer_c_fired(self) -> None:
+        """It rang for too long."""
         self.timer_c = None
-        self.context.rang_out(self)
+        self.context.rings_too_long(self)
 
     def hurry_up(self) -> None:
         """Wait no longer than it takes a request to be sent four times."""

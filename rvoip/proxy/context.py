@@ -14,9 +14,11 @@ from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import TransportError
-from rvoip.protocols.transport.flow import Target
+from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.branch import Branch
 from rvoip.proxy.fork import Fork
+from rvoip.proxy.record_route import End
+from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Refused, Targets
 
 if TYPE_CHECKING:
@@ -38,10 +40,12 @@ class ResponseContext:
         "breadth",
         "final",
         "fork",
+        "incoming",
         "mark",
+        "marks",
         "pinned",
         "proxy",
-        "record_route",
+        "sender",
         "share",
         "transaction",
     )
@@ -51,13 +55,15 @@ class ResponseContext:
         proxy: Proxy,
         transaction: ServerTransaction,
         targets: Targets,
+        incoming: RouteContext,
         mark: str,
         breadth: int,
-        record_route: bool,
+        sender: End | None,
         pinned: bool = False,
     ) -> None:
-        """`mark` goes into our branches (loop detection); `breadth` is what the request may fan out to;
-        `pinned` says that only the flow that it came on reaches its sender.
+        """`incoming` is what is known of the request; `mark` goes into our branches (loop detection);
+        `breadth` is what the request may fan out to; `sender` is the end of a dialog that it comes from, None
+        where we do not stay in the way; `pinned` says that only the flow that it came on reaches its sender.
         """
         self.proxy = proxy
         self.transaction = transaction
@@ -70,13 +76,25 @@ class ResponseContext:
         self.breadth = breadth
         self.share = breadth
         """The Max-Breadth of each branch that is started now (RFC 5393 section 5.3.3)."""
-        self.record_route = record_route
+        self.incoming = incoming
+        self.sender = sender
+        self.marks: dict[str, str] = {}
+        """Our Record-Route values in what was sent: their ``d``, and their flow tokens."""
         self.pinned = pinned
         self.final = 0
         """The status of the final response that went back first; 0 before."""
         self.began = proxy.layer.now()
         self._gave_up = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def accepted_on(self) -> Flow | None:
+        """The flow on which the request was accepted; None when it was not."""
+        for branch in self.branches:
+            client = branch.client
+            if client is not None and 200 <= client.status < 300:
+                return client.flow
+        return None
 
     # Forwards.
 
@@ -97,7 +115,7 @@ class ResponseContext:
     def _try(self, branch: Branch) -> None:
         """Send to the branch's destination, as soon as it is known where that is."""
         try:
-            waiting = self.proxy.prepare(self, branch)
+            waiting = self.proxy.outgoing.prepare(self, branch)
         except (Refused, SIPParseError) as error:
             self._failed(branch, error.status)
         except TransportError as error:
@@ -149,7 +167,8 @@ class ResponseContext:
             if targets:
                 branch.one_of_many = True
                 request = request.copy()  # another one may need it
-        client = self.proxy.forward_on(self, branch, request, flow)
+        client = self.proxy.outgoing.send(self, branch, request, flow)
+        self.proxy.forwarded += 1
         branch.client = client
         if client.invite:
             branch.start_timer_c()
@@ -164,7 +183,7 @@ class ResponseContext:
         status = response.status
         if branch.one_of_many:
             branch.stop_hurrying()
-            self.proxy.target_answered(client.flow, response)
+            self.proxy.outgoing.answered(client.flow, response)
         if status < 200:
             if status == 100:
                 return
@@ -184,6 +203,13 @@ class ResponseContext:
             if status >= 200:
                 self._failed(branch, 502)
             return
+        if branch.rang_out and status >= 300:
+            self._failed(branch, 408)
+            return
+        if self.sender is not None:
+            self.proxy.dialogs.seal(response, self.transaction.request.call_id, self.marks)
+        if 200 <= status < 300:
+            self.proxy.dialogs.accepted(self.transaction.request, response, client.flow)
         if response.has("p-asserted-identity") and not self.proxy.trusted(client.flow):
             response.remove("p-asserted-identity")
         branch.response = response
@@ -198,7 +224,7 @@ class ResponseContext:
         client = branch.client
         if client is None or branch.cancelled or self.fork.done:
             return
-        self.proxy.target_failed(client.flow)
+        self.proxy.outgoing.failed(client.flow)
         client.cancel()
         self._send(branch)
 
@@ -216,9 +242,9 @@ class ResponseContext:
         branch.stop_timer_c()
         branch.client = None
         if branch.cancelled:
-            self._failed(branch, 487 if self._gave_up else 408)
+            self._failed(branch, 408 if branch.rang_out or not self._gave_up else 487)
             return
-        self.proxy.target_failed(client.flow)
+        self.proxy.outgoing.failed(client.flow)
         # A phone that rang does not ring again; a request other than INVITE has no time for another try.
         if client.status <= 100 and (client.invite or not silent):
             if branch.targets:
@@ -273,12 +299,13 @@ class ResponseContext:
             if branch.client is not None and branch.client.answered:
                 branch.client = None
 
-    def rang_out(self, branch: Branch) -> None:
+    def rings_too_long(self, branch: Branch) -> None:
         """It rang too long (section 16.8): cancel, and the 487 will end the branch."""
         client = branch.client
         if client is not None and client.status < 100:
             self._failed(branch, 408)
         else:
+            branch.rang_out = True
             self._cancel(branch)
 
     def _do(self, actions: Iterable[tuple[str, int | None]]) -> None:

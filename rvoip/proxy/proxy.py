@@ -1,47 +1,46 @@
 """The proxy core: what may pass, where it goes, and the ACKs (RFC 3261 section 16).
 
-`Proxy` is made to be subclassed: `route`, `authorize` and `known_user` are its decisions.
+`Proxy` is made to be subclassed: `route`, `targets_of` and `authorize` are its decisions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.interfaces import ITransactionUser
 from rvoip.protocols.dialog.server import ServerTransaction
-from rvoip.protocols.dialog.transactions import MAGIC, TransactionLayer
+from rvoip.protocols.dialog.transactions import TransactionLayer
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.grammar import parse_number
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.errors import TransportError
-from rvoip.protocols.transport.flow import Flow, Target
+from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.ack import send_ack
-from rvoip.proxy.branch import Branch
+from rvoip.proxy.calls import Calls
 from rvoip.proxy.context import ResponseContext
+from rvoip.proxy.dialogs import DIALOG_MAKING, Dialogs
 from rvoip.proxy.events import Answered, HungUp
 from rvoip.proxy.forward import (
     breadth,
-    consume_credentials,
-    drop_routes,
     forwarded,
     loop_mark,
     looped,
     next_hop,
     spent,
-    undo_strict_route,
     unknown_extensions,
 )
+from rvoip.proxy.interfaces import IRouter
+from rvoip.proxy.outgoing import Outgoing
 from rvoip.proxy.record_route import RecordRoutes, goes_by_flow
+from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.settings import ProxySettings
-from rvoip.proxy.targets import Destination, Refused, Targets, one_flow_each
+from rvoip.proxy.targets import Destination, NobodyThere, Refused, Targets, one_flow_each
 
 __all__ = ["Proxy", "ProxySettings"]
 
@@ -51,8 +50,13 @@ class Proxy:
     """A transaction-stateful proxy.
 
     `domains`, `location` and `authenticator` are described in `rvoip.proxy.interfaces`; `trusted` tells
-    whether what a flow's peer asserts of identities is believed; `events` is an `EventBus`.
+    whether what a flow's peer asserts of identities is believed; `events` is an `EventBus`. `routers`, to be
+    set at any time, are asked before `route`.
     """
+
+    routers: tuple[IRouter, ...] = ()
+    calls: Calls | None = None
+    """Shown the calls that are answered, where somebody wants to know."""
 
     def __init__(
         self,
@@ -73,10 +77,11 @@ class Proxy:
         self.domains = domains
         self.location = location
         self.authenticator = authenticator
-        self.record_routes = record_routes
+        self.dialogs = Dialogs(domains, record_routes)
         self.settings = settings or ProxySettings()
         self.trusted = trusted
         self.events = events
+        self.outgoing = Outgoing(self)
         self.forwarded = 0
 
     # Decisions, to be overridden.
@@ -89,20 +94,24 @@ class Proxy:
         uri = request.uri
         if not isinstance(uri, SipURI):
             raise Refused(416)
+        return self.find(uri)
+
+    def find(self, uri: SipURI) -> Targets | Awaitable[Targets]:
+        """Where a URI leads to; for a URI of our domains, which the request need not have."""
         if not self.domains.serves(uri):
             return Targets.parallel([Destination(uri)])
         aor = self.domains.aor(uri)
         found = self.location.lookup(aor)
         if isinstance(found, Deferred):
-            return self._route_later(uri, aor, found)
+            return self._find_later(uri, aor, found)
         if found:
             return self.targets_of(_reached_by(uri, found))
         exists = self.location.exists(aor)
         if isinstance(exists, Deferred):
             return self._nobody(exists)
-        raise _nobody_there(exists)
+        raise NobodyThere(exists)
 
-    async def _route_later(self, uri: SipURI, aor: str, found: Deferred[list[Destination]]) -> Targets:
+    async def _find_later(self, uri: SipURI, aor: str, found: Deferred[list[Destination]]) -> Targets:
         destinations = await found
         if destinations:
             return self.targets_of(_reached_by(uri, destinations))
@@ -110,7 +119,7 @@ class Proxy:
         return await self._nobody(exists if isinstance(exists, Deferred) else succeed(exists))
 
     async def _nobody(self, exists: Deferred[bool]) -> Targets:
-        raise _nobody_there(await exists)
+        raise NobodyThere(await exists)
 
     def targets_of(self, destinations: list[Destination]) -> Targets:
         """The destinations of one user in the order that the configuration asks for."""
@@ -136,26 +145,38 @@ class Proxy:
 
     def request_received(self, transaction: ServerTransaction) -> Awaitable[object] | None:
         """Forward a request, or answer why not."""
+        flow = transaction.flow
+        context = RouteContext(self, flow, self.trusted(flow), self._sent_by_us(transaction.request, flow))
         try:
-            return self._forward(transaction)
+            return self._forward(transaction, context)
+        except NobodyThere as nobody:
+            return self._refuse_discreetly(transaction, nobody, context)
         except Refused as refused:
             self._refuse(transaction, refused)
         except SIPParseError as error:
             self._refuse(transaction, Refused(error.status, error.reason, stateless=True))
         return None
 
-    def _forward(self, transaction: ServerTransaction) -> Awaitable[object] | None:
+    def _sent_by_us(self, request: Request, flow: Flow) -> bool:
+        """Whether this proxy sent the request, to a contact that is another of its users.
+
+        Nobody else can: it is the answer to a branch of ours, from the very socket that we sent it on.
+        """
+        client = self.layer.client_of(request)
+        return client is not None and self.transport.is_loop(client.flow, flow)
+
+    def _forward(self, transaction: ServerTransaction, context: RouteContext) -> Awaitable[object] | None:
         request = transaction.request
         if spent(request):
             raise Refused(483, stateless=True)
         unknown = unknown_extensions(request) if request.has("proxy-require") else None
         if unknown:
             raise Refused(420, headers=(("Unsupported", ", ".join(unknown)),), stateless=True)
-        flow_token = self._take_own_routes(request)
+        flow_token = self.dialogs.enter(request)
         if flow_token is not None:
             # In a dialog that was set up through here: the route set says where to.
             destination = self._in_dialog(request, transaction.flow, flow_token)
-            self._launch(transaction, Targets.parallel([destination]))
+            self._launch(transaction, Targets.parallel([destination]), context)
             return None
         uri = request.uri
         if not isinstance(uri, SipURI):
@@ -163,61 +184,91 @@ class Proxy:
         own = self.domains.serves(uri)
         if request.has("route"):
             own = False  # a preloaded route leads elsewhere, whatever the Request-URI says
-        authenticate = self.settings.authenticate
-        if authenticate or not own:
-            if authenticate is False:
+        if not own or (self.settings.authenticate and not context.ours):
+            if self.settings.authenticate is False:
                 raise Refused(403, "No relay for foreign domains", stateless=True)
             user = self.authenticator.authenticate(transaction)
             if isinstance(user, Deferred):
-                return self._forward_later(transaction, user, own)
+                return self._concluded(
+                    transaction, context, self._forward_later(transaction, user, context, own)
+                )
             if user is None:
                 return None
-            self.authorize(request, user, own)
-        else:
-            self.authorize(request, None, own)
-        targets = self._route(request)
-        if isinstance(targets, Targets):
-            self._launch(transaction, targets)
+            context.user = user
+        self.authorize(request, context.user, own)
+        targets = self._route(request, context)
+        if isinstance(targets, Targets) and not self._wants_credentials(targets, context):
+            self._launch(transaction, targets, context)
             return None
-        return self._launch_later(transaction, targets)
+        return self._concluded(transaction, context, self._launch_later(transaction, targets, context))
+
+    async def _concluded(
+        self, transaction: ServerTransaction, context: RouteContext, waiting: Awaitable[None]
+    ) -> None:
+        """What takes time: it may be cancelled meanwhile, and refused in the end."""
+        transaction.on_cancel = _cancelled_early
+        try:
+            await waiting
+        except NobodyThere as nobody:
+            later = self._refuse_discreetly(transaction, nobody, context)
+            if later is not None:
+                await later
+        except Refused as refused:
+            self._refuse(transaction, refused)
+        except SIPParseError as error:
+            self._refuse(transaction, Refused(error.status, error.reason))
 
     async def _forward_later(
-        self, transaction: ServerTransaction, waiting: Deferred[str | None], own: bool
+        self, transaction: ServerTransaction, waiting: Deferred[str | None], context: RouteContext, own: bool
     ) -> None:
-        transaction.on_cancel = _cancelled_early
-        try:
-            user = await waiting
+        user = await waiting
+        if user is None or transaction.answered:
+            return
+        context.user = user
+        self.authorize(transaction.request, user, own)
+        await self._launch_later(transaction, self._route(transaction.request, context), context)
+
+    async def _launch_later(
+        self, transaction: ServerTransaction, found: Targets | Awaitable[Targets], context: RouteContext
+    ) -> None:
+        targets = found if isinstance(found, Targets) else await found
+        if transaction.answered:
+            return
+        if self._wants_credentials(targets, context):
+            if self.settings.authenticate is False:
+                raise Refused(403, stateless=True)
+            user = self.authenticator.authenticate(transaction)
+            if isinstance(user, Deferred):
+                user = await user
             if user is None or transaction.answered:
                 return
-            self.authorize(transaction.request, user, own)
-            targets = self._route(transaction.request)
-            if not isinstance(targets, Targets):
-                targets = await targets
-            if not transaction.answered:
-                self._launch(transaction, targets)
-        except Refused as refused:
-            self._refuse(transaction, refused)
-        except SIPParseError as error:
-            self._refuse(transaction, Refused(error.status, error.reason))
+            context.user = user
+            self.authorize(transaction.request, user, True)
+        self._launch(transaction, targets, context)
 
-    def _route(self, request: Request) -> Targets | Awaitable[Targets]:
-        if not request.has("route"):
-            return self.route(request)
-        uri = request.uri
-        return Targets.parallel([Destination(uri)]) if isinstance(uri, SipURI) else Targets(())
+    def _wants_credentials(self, targets: Targets, context: RouteContext) -> bool:
+        return targets.members_only and not context.known
 
-    async def _launch_later(self, transaction: ServerTransaction, waiting: Awaitable[Targets]) -> None:
-        transaction.on_cancel = _cancelled_early
-        try:
-            targets = await waiting
-            if not transaction.answered:
-                self._launch(transaction, targets)
-        except Refused as refused:
-            self._refuse(transaction, refused)
-        except SIPParseError as error:
-            self._refuse(transaction, Refused(error.status, error.reason))
+    def _route(self, request: Request, context: RouteContext) -> Targets | Awaitable[Targets]:
+        if request.has("route"):
+            uri = request.uri
+            return Targets.parallel([Destination(uri)]) if isinstance(uri, SipURI) else Targets(())
+        if self.routers:
+            return self._ask(request, context)
+        return self.route(request)
 
-    def _launch(self, transaction: ServerTransaction, targets: Targets) -> None:
+    async def _ask(self, request: Request, context: RouteContext) -> Targets:
+        """What the first router says that has an opinion, else what `route` says."""
+        for router in self.routers:
+            found = router.route(request, context)
+            if found is not None and not isinstance(found, Targets):
+                found = await found
+            if found is not None:
+                return found
+        targets = self.route(request)
+        return targets if isinstance(targets, Targets) else await targets
+
+    def _launch(self, transaction: ServerTransaction, targets: Targets, context: RouteContext) -> None:
         request = transaction.request
         if not targets:
             raise Refused(404, stateless=True)
@@ -227,160 +278,12 @@ class Proxy:
         wide = breadth(request)
         if wide < max([len(group) for group in targets.groups]):
             raise Refused(440, stateless=True)
-        record = self.settings.record_route and request.method in _DIALOG_MAKING
-        pinned = record and self._only_by_flow(request, transaction.flow)
-        ResponseContext(self, transaction, targets, mark, wide, record, pinned).start()
-
-    def _refuse(self, transaction: ServerTransaction, refused: Refused) -> None:
-        response = respond(
-            transaction.request,
-            refused.status,
-            refused.reason,
-            to_tag=transaction.stateless_tag,
-            headers=refused.headers,
-        )
-        if refused.stateless:
-            transaction.respond_stateless(response)
-        else:
-            transaction.respond(response)
-        self._tell(transaction.request, response, 0.0)
-
-    # Routes.
-
-    def _take_own_routes(self, request: Request) -> str | None:
-        """Remove the Route values that name us (section 16.4).
-
-        None when the request is not in a dialog of ours; else the token of the flow that the receiver is
-        reached by, "" for none. It stands in the last of our values: each end is named in its own, and the
-        sender's comes first.
-        """
-        if not request.has("route"):
-            return None
-        call_id = request.call_id
-        token: str | None = None
-        uri = request.uri
-        if isinstance(uri, SipURI):
-            token = self.record_routes.recognise(uri, call_id)
-            if token is not None:
-                undo_strict_route(request)
-        routes = request.routes
-        if not routes:
-            request.remove("route")  # it was empty
-        own = 0
-        for route in routes:
-            uri = route.uri
-            if not isinstance(uri, SipURI):
-                break
-            found = self.record_routes.recognise(uri, call_id)
-            if found is not None:
-                token = found
-            elif not self._names_us(uri):
-                break
-            own += 1
-        if own:
-            drop_routes(request, own)
-        return None if request.to.tag is None else token
-
-    def _names_us(self, uri: SipURI) -> bool:
-        """Whether a Route value is this proxy: by address, or by a domain that it serves."""
-        return self.domains.is_self(uri) or (uri.user is None and self.domains.serves(uri))
-
-    def _in_dialog(self, request: Request, came: Flow, token: str) -> Destination:
-        uri = request.uri
-        if not isinstance(uri, SipURI):
-            raise Refused(416, stateless=True)
-        if not token or token == came.token or request.has("route"):
-            return Destination(uri)
-        return Destination(uri, flow_token=token)
-
-    # The branch's request.
-
-    def prepare(self, context: ResponseContext, branch: Branch) -> Deferred[list[Target]] | None:
-        """Make the branch's request and find its targets; a Deferred of them when that takes time.
-
-        Raises `Refused`, `SIPParseError` or a `TransportError` when it can go nowhere.
-        """
-        destination = branch.destination
-        came = context.transaction.flow
-        request = forwarded(context.transaction.request, destination.uri, destination.route)
-        request.set("max-breadth", str(context.share))
-        self._keep_back(request, came)
-        hop = next_hop(request)
-        branch.request = request
-        token = destination.flow_token
-        if token is not None and not destination.route:
-            branch.flow = self.transport.flow_by_token(token)
-            if branch.flow is not None:
-                return None
-            if destination.flow_only:
-                raise Refused(430)
-        targets = self._here(hop) or self.locator.locate_now(hop)
-        if targets is not None:
-            branch.targets = self.sized(targets, request)
-            return None
-        return Deferred.fromCoroutine(self._locate(hop, request))
-
-    def _here(self, hop: SipURI) -> list[Target] | None:
-        """Where we listen, for a contact that is another of our users, whatever DNS knows of our domains."""
-        if not self.domains.serves(hop) or hop.secure or self.domains.is_self(hop) or hop.has_param("maddr"):
-            return None
-        transports = [hop.transport.upper()] if hop.transport else ["UDP", "TCP"]
-        for transport in transports:
-            for one in self.transport.listeners:
-                if one.transport == transport:
-                    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one.host, one.host)
-                    return [Target(transport, host, one.port)]
-        return None
-
-    def _keep_back(self, request: Request, came: Flow) -> None:
-        """Remove what is only for us, and what nobody outside may assert (RFC 3325 section 5)."""
-        names = request.names
-        if "proxy-authorization" in names:
-            consume_credentials(request, self._is_own_realm)
-        if "p-asserted-identity" in names and not self.trusted(came):
-            request.remove("p-asserted-identity")
-
-    def _is_own_realm(self, realm: str) -> bool:
-        served: bool = self.domains.serves(SipURI("sip", None, realm.lower()))
-        return served
-
-    async def _locate(self, hop: SipURI, request: Request) -> list[Target]:
-        return self.sized(await self.locator.locate(hop), request)
-
-    def sized(self, targets: list[Target], request: Request) -> list[Target]:
-        """With TCP before UDP for a request too large for one packet (RFC 3261 section 18.1.1).
-
-        UDP stays as the second choice: many phones listen on nothing else, and where TCP failed lately it is
-        the only one. A phone behind a firewall would be kept waiting for each request else.
-        """
-        if targets and targets[0].transport == "UDP":
-            # 200 for our own Via and Record-Route.
-            lines = request.lines
-            size = len(request.body) + sum(map(len, lines)) + 2 * len(lines) + 200
-            if size > self.settings.large and self._has_tcp():
-                tcp = targets[0]._replace(transport="TCP")
-                if not self.locator.avoids(tcp):
-                    return [tcp, *targets]
-        return targets
-
-    def _has_tcp(self) -> bool:
-        return any(one.transport == "TCP" for one in self.transport.listeners)
-
-    def forward_on(
-        self, context: ResponseContext, branch: Branch, request: Request, flow: Flow
-    ) -> ClientTransaction:
-        """The client transaction, not started yet, for the branch's request, with Record-Route and Via."""
-        if context.record_route:
-            secure = request.uri_text[:5].lower() == "sips:"
-            goes_pinned = branch.destination.flow_token == flow.token
-            for value in reversed(
-                self.record_routes.values(
-                    request.call_id, context.transaction.flow, flow, secure, context.pinned, goes_pinned
-                )
-            ):
-                request.insert("record-route", value)
-        self.forwarded += 1
-        return self.layer.prepare(request, flow, branch, f"{MAGIC}{self.layer.token()}.{context.mark}")
+        sender = None
+        pinned = False
+        if self.settings.record_route and request.method in DIALOG_MAKING:
+            sender = self.dialogs.sender(request)
+            pinned = self._only_by_flow(request, transaction.flow)
+        ResponseContext(self, transaction, targets, context, mark, wide, sender, pinned).start()
 
     def _only_by_flow(self, request: Request, came: Flow) -> bool:
         """Whether the sender of a request is reached only by the flow that it used.
@@ -397,35 +300,78 @@ class Proxy:
             return False  # nobody reaches it
         return isinstance(uri, SipURI) and goes_by_flow(uri, came)
 
-    def target_failed(self, flow: Flow) -> None:
-        """Prefer other addresses for a while (RFC 3263 section 4.3)."""
-        self.locator.failed(Target(flow.transport, flow.remote[0], flow.remote[1]))
+    def _in_dialog(self, request: Request, came: Flow, token: str) -> Destination:
+        uri = request.uri
+        if not isinstance(uri, SipURI):
+            raise Refused(416, stateless=True)
+        if not token or token == came.token or request.has("route"):
+            return Destination(uri)
+        return Destination(uri, flow_token=token)
 
-    def target_answered(self, flow: Flow, response: Response) -> None:
-        """One of several targets is alive, or says 503: then it is left alone for as long as it asks."""
-        target = Target(flow.transport, flow.remote[0], flow.remote[1])
-        if response.status != 503:
-            self.locator.succeeded(target)
-            return
-        text = (response.get("retry-after") or "").partition(";")[0].partition("(")[0].strip(" \t")
-        try:
-            seconds = float(parse_number(text, 2**31, "Retry-After"))
-        except SIPParseError:
-            self.locator.failed(target)
+    def _refuse_discreetly(
+        self, transaction: ServerTransaction, nobody: NobodyThere, context: RouteContext
+    ) -> Awaitable[None] | None:
+        """Say 404 or 480 to whoever is known, and 480 to strangers: who has an account is not their business.
+
+        Our users need no credentials to call each other: they are known by where they have registered.
+        """
+        if context.known:
+            self._refuse(transaction, nobody)
+            return None
+        sender = transaction.request.from_.uri
+        found: Any = ()
+        if isinstance(sender, SipURI) and self.domains.serves(sender):
+            found = self.location.lookup(self.domains.aor(sender))
+        if isinstance(found, Deferred):
+            return self._refuse_later(transaction, nobody, found)
+        self._refuse_sender(transaction, nobody, found)
+        return None
+
+    async def _refuse_later(
+        self, transaction: ServerTransaction, nobody: NobodyThere, found: Deferred[list[Destination]]
+    ) -> None:
+        self._refuse_sender(transaction, nobody, await found)
+
+    def _refuse_sender(
+        self, transaction: ServerTransaction, nobody: NobodyThere, registered: Iterable[Destination]
+    ) -> None:
+        flow = transaction.flow
+        known = any(one.is_at(flow) for one in registered)
+        self._refuse(transaction, nobody if known else NobodyThere(True))
+
+    def _refuse(self, transaction: ServerTransaction, refused: Refused) -> None:
+        response = respond(
+            transaction.request,
+            refused.status,
+            refused.reason,
+            to_tag=transaction.stateless_tag,
+            headers=refused.headers,
+        )
+        if refused.stateless:
+            transaction.respond_stateless(response)
         else:
-            self.locator.failed(target, seconds)
+            transaction.respond(response)
+        self._tell(transaction.request, response, 0.0)
 
     # ACK and stray responses (ITransactionUser).
 
     def ack_received(self, request: Request, flow: Flow) -> None:
-        """Pass the ACK of a 2xx on, statelessly, along its dialog's route set (section 16.11)."""
+        """Pass the ACK of a 2xx on, statelessly, along its dialog's route set (section 16.11).
+
+        One that followed no route set of ours goes to the end that accepted the call, and nowhere else.
+        """
         try:
-            token = self._take_own_routes(request)
-            if token is None:
-                return  # not of a dialog that was set up through here
-            destination = self._in_dialog(request, flow, token)
-            ack = forwarded(request, None)
-            self._keep_back(ack, flow)
+            token = self.dialogs.enter(request)
+            if token is not None:
+                destination = self._in_dialog(request, flow, token)
+                ack = forwarded(request, None)
+            else:
+                taker = None if request.has("route") else self.dialogs.acknowledged(request)
+                if taker is None:
+                    return
+                destination = Destination(taker.uri, flow_token=taker.flow_token)
+                ack = forwarded(request, taker.uri)
+            self.outgoing.keep_back(ack, self.trusted(flow))
             hop = next_hop(ack)
             out = None
             if destination.flow_token is not None:
@@ -452,7 +398,19 @@ class Proxy:
     def forwarded_response(self, context: ResponseContext, response: Response) -> None:
         """A provisional or the final response went back; tell who listens of calls that begin and end."""
         if response.status >= 200:
-            self._tell(context.transaction.request, response, self.layer.now() - context.began)
+            now = self.layer.now()
+            self._tell(context.transaction.request, response, now - context.began)
+            calls = self.calls
+            if calls is not None and (context.sender is not None or context.transaction.request.to.tag):
+                calls.answered(
+                    context.transaction.request,
+                    response,
+                    context.transaction.flow,
+                    context.accepted_on,
+                    context.began,
+                    now,
+                    context.incoming.user or "",
+                )
 
     def _tell(self, request: Request, response: Response, after: float) -> None:
         events = self.events
@@ -481,10 +439,6 @@ def _reached_by(uri: SipURI, destinations: list[Destination]) -> list[Destinatio
     return found
 
 
-def _nobody_there(exists: bool) -> Refused:
-    return Refused(480 if exists else 404, stateless=True)
-
-
 def _cancelled_early(transaction: ServerTransaction, cancel: Request) -> None:
     """The caller gave up before it was known where to send the request."""
     transaction.respond_status(487)
@@ -493,7 +447,3 @@ def _cancelled_early(transaction: ServerTransaction, cancel: Request) -> None:
 def _ack_lost(failure: Failure) -> None:
     """The caller sends the ACK again with the next 200; what went wrong is no news when it is the network."""
     failure.trap(TransportError)
-
-
-_DIALOG_MAKING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"))
-"""Requests that make a dialog (NOTIFY: RFC 6665 section 4.3); the proxy stays in the way of what follows."""

@@ -1,9 +1,10 @@
 """Our own Record-Route values: made, and known again when they come back as Route.
 
-Each carries ``d``, a keyed hash of the Call-ID: a Route that names us proves nothing, one with the
-right ``d`` shows that the request belongs to a dialog that was set up through here. So nobody can
-send through us by writing a Route header. A value for a peer that only its own connection (or NAT
-binding) reaches names that flow in its user part (RFC 5626 section 5.2), under the same hash.
+A Route that names us proves nothing: anybody can write one. So each value carries ``d``, two keyed hashes:
+of the dialog's end that it leads to (Call-ID, that end's tag, the next hop), and of that end's address.
+Whoever holds a value can send requests of this call to that one end through us, and nothing else. A value
+for a peer that only its own connection (or NAT binding) reaches names that flow in its user part (RFC 5626
+section 5.2), under the same hash.
 """
 
 from __future__ import annotations
@@ -11,11 +12,42 @@ from __future__ import annotations
 import hmac
 from base64 import b64decode, urlsafe_b64encode
 from hashlib import blake2s
+from typing import NamedTuple
 
-from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.sip.uri import URI, SipURI
 from rvoip.protocols.transport.flow import Flow
 
-__all__ = ["RecordRoutes", "goes_by_flow"]
+__all__ = ["End", "Leads", "RecordRoutes", "address_key", "goes_by_flow"]
+
+
+def address_key(uri: URI) -> str:
+    """What counts of a URI as an address: user, host and port (the default one written out)."""
+    if not isinstance(uri, SipURI):
+        return str(uri)
+    port = uri.port
+    if port is None:
+        port = 5061 if uri.secure or uri.transport == "tls" else 5060
+    return f"{uri.aor}:{port}"
+
+
+class End(NamedTuple):
+    """The end of a dialog that a value leads to."""
+
+    tag: str
+    """Its tag, which is the To tag of what is sent to it."""
+    hop: str
+    """`address_key` of the next proxy on the way to it, "" for none."""
+    target: str
+    """`address_key` of its Contact; "" leads nowhere."""
+
+
+class Leads(NamedTuple):
+    """What a value of ours says: see `RecordRoutes.recognise`."""
+
+    token: str
+    """The flow that the end is reached by, or ""."""
+    exact: bool
+    """Whether the address is the one that the end had when the value was made."""
 
 
 def goes_by_flow(contact: SipURI, flow: Flow) -> bool:
@@ -53,19 +85,33 @@ class RecordRoutes:
         """Sign with another secret from now on."""
         self._secret = secret
 
-    def _digest(self, call_id: str, token: str = "") -> str:
-        text = f"{token}\n{call_id}"  # which holds no line break
-        return blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
+    def sign(self, call_id: str, token: str, end: End) -> str:
+        """The ``d`` of a value: 24 hex digits."""
+        tag, hop, target = end
+        text = f"{token}\n{call_id}\n{tag}\n{hop}"  # none of which holds a line break
+        dialog = self._hash(text)
+        return dialog + self._hash(f"{dialog}\n{target}")
+
+    def _hash(self, text: str) -> str:
+        return blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=6).hexdigest()
 
     def values(
-        self, call_id: str, came: Flow, goes: Flow, secure: bool, came_pinned: bool, goes_pinned: bool
-    ) -> list[str]:
+        self,
+        call_id: str,
+        came: Flow,
+        goes: Flow,
+        secure: bool,
+        came_pinned: bool,
+        goes_pinned: bool,
+        end: End,
+    ) -> list[tuple[str, str, str]]:
         """The values for a request that came on one flow and goes out on another, topmost first.
 
-        One when both ends can be reached from the same listener; else two, each with the transport
-        and address of its side (RFC 5658 section 5), so that each end talks to what it can reach.
-        `secure`: the Request-URI is a sips: one. `came_pinned`: the sender is reached only through the
-        flow that its request came on; `goes_pinned`: the receiver only through the one that it goes out on.
+        Each with its ``d`` and its flow token, for `sign` to make that of the response. One value when both
+        ends can be reached from the same listener; else two, each with the transport and address of its side
+        (RFC 5658 section 5), so that each end talks to what it can reach. `secure`: the Request-URI is a
+        sips: one. `came_pinned`: the sender is reached only through the flow that its request came on;
+        `goes_pinned`: the receiver only through the one that it goes out on. `end`: the sender.
         """
         if (
             not came_pinned
@@ -73,22 +119,23 @@ class RecordRoutes:
             and came.sent_by == goes.sent_by
             and came.transport == goes.transport
         ):
-            return [self._value(call_id, goes, secure, False)]
+            return [self._value(call_id, goes, secure, False, end)]
         return [
-            self._value(call_id, goes, secure, goes_pinned),
-            self._value(call_id, came, secure, came_pinned),
+            self._value(call_id, goes, secure, goes_pinned, end),
+            self._value(call_id, came, secure, came_pinned, end),
         ]
 
-    def _value(self, call_id: str, flow: Flow, secure: bool, pinned: bool) -> str:
+    def _value(self, call_id: str, flow: Flow, secure: bool, pinned: bool, end: End) -> tuple[str, str, str]:
         token = flow.token if pinned else ""
         user = urlsafe_b64encode(token.encode()).decode().rstrip("=") + "@" if token else ""
         # Whoever came without TLS could not come back by a sips URI of a port that does not speak it.
         scheme = "sips" if secure and flow.secure else "sip"
         transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
-        return f"<{scheme}:{user}{flow.sent_by}{transport};lr;d={self._digest(call_id, token)}>"
+        shown = self.sign(call_id, token, end)
+        return f"<{scheme}:{user}{flow.sent_by}{transport};lr;d={shown}>", shown, token
 
-    def recognise(self, uri: SipURI, call_id: str) -> str | None:
-        """None when the URI is no value of ours for this Call-ID; else the flow token in it, or ""."""
+    def recognise(self, uri: SipURI, call_id: str, end: End) -> Leads | None:
+        """What the value says when it is ours and leads to this end of this call, else None."""
         shown = uri.param("d")
         if not shown:
             return None
@@ -98,8 +145,8 @@ class RecordRoutes:
                 token = b64decode(uri.user + "=" * (-len(uri.user) % 4), b"-_", validate=True).decode()
             except ValueError:
                 return None
-        if hmac.compare_digest(
-            shown.encode("utf-8", "surrogateescape"), self._digest(call_id, token).encode()
-        ):
-            return token
-        return None
+        given = shown.encode("utf-8", "surrogateescape")
+        made = self.sign(call_id, token, end).encode()
+        if len(given) != len(made) or not hmac.compare_digest(given[:12], made[:12]):
+            return None
+        return Leads(token, hmac.compare_digest(given, made))

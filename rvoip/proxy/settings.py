@@ -10,10 +10,12 @@ class ProxySettings:
 
     `authenticate`: True asks every request for credentials, None only those for foreign domains, False
     none, and refuses foreign domains with 403. `fork` is "parallel" or "sequential". A request of more than
-    `large` octets that would go over UDP goes over TCP where it can (RFC 3261 section 18.1.1).
+    `large` octets that would go over UDP goes over TCP where it can (RFC 3261 section 18.1.1). `timer_c` is
+    how many seconds an INVITE may go without a further response before it is given up, over 3 minutes by RFC
+    3261 section 16.6 step 11.
     """
 
-    __slots__ = ("authenticate", "fork", "large", "record_route")
+    __slots__ = ("authenticate", "fork", "large", "record_route", "timer_c")
 
     def __init__(
         self,
@@ -21,8 +23,10 @@ class ProxySettings:
         authenticate: bool | None = None,
         fork: str = "parallel",
         large: int = 1300,
+        timer_c: float = 185.0,
     ) -> None:
         self.record_route = record_route
         self.authenticate = authenticate
         self.fork = fork
         self.large = large
+        self.timer_c = timer_c

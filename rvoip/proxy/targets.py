@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from rvoip.protocols.sip.message import Response
 from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.transport.flow import Flow
 
-__all__ = ["Destination", "OnFailure", "Refused", "Targets", "one_flow_each"]
+__all__ = ["Destination", "NobodyThere", "OnFailure", "Refused", "Targets", "one_flow_each"]
 
 
 class Destination:
@@ -75,6 +76,12 @@ class Destination:
         if token is not None and not self.route:
             return token.startswith("tls/")
         return self.uri.secure or self.uri.transport == "tls"
+
+    def is_at(self, flow: Flow) -> bool:
+        """Whether what comes on a flow comes from there: only UDP shows where a phone listens."""
+        if flow.reliable or self.flow_token is not None:
+            return self.flow_token == flow.token
+        return (self.uri.host, self.uri.port or 5060) == flow.remote
 
     def __repr__(self) -> str:
         return f"<Destination {self.uri}>"
@@ -180,3 +187,13 @@ class Refused(Exception):
         self.reason = reason
         self.headers = tuple(headers)
         self.stateless = stateless
+
+
+class NobodyThere(Refused):
+    """A user of ours has no contact, or there is no such user: 480, 404.
+
+    Strangers get the one answer for both: see `Proxy`.
+    """
+
+    def __init__(self, exists: bool) -> None:
+        super().__init__(480 if exists else 404, stateless=True)

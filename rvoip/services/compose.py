@@ -262,4 +262,4 @@ def proxy_settings(config: Config) -> ProxySettings:
     authenticate = table.authenticate
     if authenticate is None and config.registrar is not None and not config.registrar.authenticate:
         authenticate = False
-    return ProxySettings(table.record_route, authenticate, table.fork)
+    return ProxySettings(table.record_route, authenticate, table.fork, timer_c=table.timer_c)

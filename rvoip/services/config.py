@@ -218,6 +218,9 @@ requests for foreign domains (unset)."""
 beside the accounts."""
     fork: Literal["parallel", "sequential"] = "parallel"
     """Ring all contacts of a user at once, or by falling q."""
+    timer_c: Annotated[float, Meta(ge=1)] = 185.0
+    """Seconds without any further response after which a ringing phone is cancelled, and the caller told 408; \
+over 3 minutes by RFC 3261 section 16.6 step 11."""
     alias_file: ConfigPath = ""
     """File of more aliases, lines `NAME,TARGET[,TARGET...]`."""
     alias_store: StoreURL = ""

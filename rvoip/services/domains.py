@@ -49,7 +49,7 @@ class Domains:
 
     def serves(self, uri: SipURI) -> bool:
         """See `IDomains`."""
-        return uri.host in self._names or self.is_self(uri)
+        return _bare(uri.host) in self._names or self.is_self(uri)
 
     def is_self(self, uri: SipURI) -> bool:
         """See `IDomains`."""
@@ -62,12 +62,21 @@ class Domains:
 
     def domain(self, uri: SipURI) -> str:
         """The served domain that the URI's host is or stands for."""
-        return uri.host if uri.host in self._names else self.first
+        host = _bare(uri.host)
+        return host if host in self._names else self.first
 
     def aor(self, uri: SipURI) -> str:
         """See `IDomains`."""
         if uri.host in self._names:
             return uri.aor
+        host = _bare(uri.host)
+        if host in self._names:
+            return uri.replace(host=host).aor
         user = uri.aor.rpartition("@")[0]
         first = format_host(self.first)
         return f"{user}@{first}" if user else first
+
+
+def _bare(host: str) -> str:
+    """A host without the dot that a fully qualified name may end with."""
+    return host[:-1] if host.endswith(".") else host

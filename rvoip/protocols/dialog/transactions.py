@@ -394,6 +394,11 @@ class TransactionLayer:
         found: Flow = self.transport.flow_to(Target(flow.transport, flow.remote[0], port, name))
         return found
 
+    def client_of(self, request: Request) -> ClientTransaction | None:
+        """The client transaction that sent this very request, when it has come back to us."""
+        branch = request.via.branch
+        return self._clients.get(f"{branch}|{request.method}") if branch else None
+
     # For the operator.
 
     @property

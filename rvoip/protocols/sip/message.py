@@ -157,6 +157,16 @@ class Message:
         del names[index]
         del self.lines[index]
 
+    def replace_in(self, name: str, old: str, new: str) -> None:
+        """Write `new` for each `old` in all lines of the header, names as they are."""
+        _line(name, new)  # holds no line break
+        names, lines = self.names, self.lines
+        for index, found in enumerate(names):
+            if found == name and old in lines[index]:
+                before, _, value = lines[index].partition(":")
+                lines[index] = f"{before}:{value.replace(old, new)}"
+        self._typed.pop(name, None)
+
     def _delete(self, name: str, start: int) -> None:
         names, lines = self.names, self.lines
         for index in range(len(names) - 1, start - 1, -1):

@@ -224,6 +224,15 @@ class TransportLayer:
             for listener in self.listeners
         )
 
+    def is_loop(self, sent: Flow, received: Flow) -> bool:
+        """Whether what was sent on one flow came back to us on the other: both are ends of one path."""
+        if sent.local[1] != received.remote[1] or sent.transport != received.transport:
+            return False
+        here = received.remote[0]
+        return sent.local[0] == here or (
+            is_wildcard(sent.local[0]) and self._own_hosts.find_or(here, self._owns)
+        )
+
     # -- flows
 
     def flow_to(self, target: Target) -> Flow:

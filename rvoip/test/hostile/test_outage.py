@@ -36,7 +36,7 @@ class LockedTests(OutageCase):
                 self.assertIsNotNone(server.options(1.0))
                 slowest = max(slowest, time.monotonic() - asked)
                 # Calls are routed by what is in memory, and who is not there is still not there.
-                for user, status in (("bob", 200), ("nobody", 404)):
+                for user, status in (("bob", 200), ("nobody", 480)):
                     wire = request("MESSAGE", f"sip:{user}@{DOMAIN}", sent_by=phone.sent_by)
                     phone.send(wire)
                     answer = phone.wait(by_call(Message(wire).get("call-id")), 1.0)

@@ -178,12 +178,14 @@ class PreviousHopTests(KamailioCase):
         self.assertEqual(len(callee.received("^CANCEL ")), 1)
 
     def test_refusals(self) -> None:
-        """404 and 480 of ours go back through it; a third domain is refused with 407."""
+        """480 of ours goes back through it, for strangers also where there is no such user; a third domain is
+        refused with 407.
+        """
         role = self.role()
         kamailio = self.kamailio(role.uri())
         caller = self.at_kamailio(kamailio, "erin")
         for number, (uri, status) in enumerate(
-            [(f"sip:nobody@{DOMAIN}", 404), (f"sip:bob@{DOMAIN}", 480), ("sip:x@127.0.70.99", 407)]
+            [(f"sip:nobody@{DOMAIN}", 480), (f"sip:bob@{DOMAIN}", 480), ("sip:x@127.0.70.99", 407)]
         ):
             caller.call(uri)
             caller.wait("CALL_CLOSED", count=number + 1)

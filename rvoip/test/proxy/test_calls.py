@@ -10,7 +10,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 from rvoip.protocols.dialog.interfaces import IClientUser, ITransactionUser
 from rvoip.protocols.sip.message import Request
-from rvoip.proxy.branch import TIMER_C, Branch
+from rvoip.proxy.branch import Branch
 from rvoip.proxy.events import Answered, HungUp
 from rvoip.proxy.interfaces import IAuthenticator, IDomains, ILocation
 from rvoip.proxy.proxy import Proxy, ProxySettings
@@ -176,9 +176,9 @@ class NoCallTests(Base):
         scene.advance(180)
         self.assertEqual(call.state, "ringing")
         self.assertEqual(bob.received("CANCEL"), [])
-        scene.advance(TIMER_C - 180 + 0.1)
+        scene.advance(ProxySettings().timer_c - 180 + 0.1)
         self.assertEqual(len(bob.received("CANCEL")), 1)
-        self.assertEqual(call.why, "487 Request Terminated")
+        self.assertEqual(call.why, "408 Request Timeout")
         self.assertClean(scene)
 
     def test_timer_c_starts_anew_with_each_provisional_response(self) -> None:
@@ -200,7 +200,7 @@ class NoCallTests(Base):
         call = alice.call(BOB)
         scene.advance(0.001)
         bob.send(bob.answer(bob.one(), 180))
-        scene.advance(TIMER_C + 31)
+        scene.advance(ProxySettings().timer_c + 31)
         self.assertEqual(call.state, "ringing")
         scene.advance(2)
         self.assertEqual(call.why, "408 Request Timeout")
@@ -215,6 +215,38 @@ class NoCallTests(Base):
             self.assertEnds(scene, alice.call("sip:nobody@example.test"), "404 Not Found")
             self.assertEnds(scene, alice.call("sip:carol@example.test"), "480 Temporarily Unavailable")
         self.assertClean(scene)
+
+    def test_strangers_are_not_told_who_has_an_account(self) -> None:
+        """The one answer for both; whoever calls from where a user is registered hears which."""
+        for how, statuses in (
+            ({"register": False}, (480, 480)),
+            ({"register": False, "transport": "TCP"}, (480, 480)),
+            ({}, (404, 480)),
+            ({"transport": "TCP"}, (404, 480)),
+        ):
+            scene = self.scene()
+            caller = scene.phone("alice", **how)
+            stranger = scene.phone("alice", device="stranger", register=False)
+            scene.places.users.add("carol@example.test")
+            for delay in (None, 0.05):
+                scene.places.delay = delay
+                for phone, expected in ((caller, statuses), (stranger, (480, 480))):
+                    for user, status in zip(("nobody", "carol"), expected):
+                        call = phone.call(f"sip:{user}@example.test")
+                        scene.advance(1)
+                        self.assertEqual([one.status for one in call.responses], [status], (how, user))
+            self.assertClean(scene)
+
+    def test_whoever_is_known_is_told_which_users_there_are(self) -> None:
+        for settings, trusted in ((ProxySettings(authenticate=True), False), (None, True)):
+            scene = self.scene(settings, trusted=lambda flow: trusted)  # noqa: B023
+            alice = scene.phone("alice")
+            scene.places.users.add("carol@example.test")
+            for delay in (None, 0.05):
+                scene.places.delay = delay
+                self.assertEnds(scene, alice.call("sip:nobody@example.test"), "404 Not Found")
+                self.assertEnds(scene, alice.call("sip:carol@example.test"), "480 Temporarily Unavailable")
+            self.assertClean(scene)
 
 
 class CancelTests(Base):

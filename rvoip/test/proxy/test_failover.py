@@ -230,8 +230,9 @@ class FailoverTests(Base):
         one.send(one.answer(one.one(), 200, contact="sip:bob@servers.test"))
         route = f"Route: {alice.one().get('record-route')}\r\n"
         scene.locator.delay = 1.0
-        alice.send(alice.request("ACK", "sip:bob@servers.test", to_tag="x", call_id="call", extra=route))
-        alice.send(alice.request("ACK", "sip:bob@nowhere.test", to_tag="x", call_id="call", extra=route))
+        tag = f"to-{one.address}"
+        for uri in ("sip:bob@servers.test", "sip:bob@nowhere.test"):
+            alice.send(alice.request("ACK", uri, to_tag=tag, call_id="call", extra=route))
         scene.advance(1)
         self.assertEqual(one.starts(), ["ACK"])
 
@@ -272,7 +273,7 @@ class SizeTests(Base):
                     alice.request(
                         "ACK",
                         f"sip:bob@{bob.address}",
-                        to_tag="x",
+                        to_tag=f"to-{bob.address}",
                         call_id="call",
                         extra=route,
                         body="b" * 1400,

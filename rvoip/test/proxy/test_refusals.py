@@ -306,12 +306,12 @@ class DecisionTests(RefusalBase):
         self.assertClean(scene)
 
     def test_a_preparation_that_fails_is_500(self) -> None:
-        class Broken(Proxy):
-            async def _locate(self, hop: Any, request: Request) -> Any:
-                raise ValueError("no")
+        async def broken(uri: Any) -> Any:
+            raise ValueError("no")
 
-        scene = self.scene(proxy_class=Broken)
+        scene = self.scene()
         scene.locator.delay = 1.0
+        self.patch(scene.locator, "locate", broken)
         scene.places.bind("bob", "sip:bob@phone.test")
         alice = scene.peer("alice")
         alice.send(alice.request())

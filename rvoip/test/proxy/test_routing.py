@@ -15,6 +15,7 @@ class RoutingBase(Base):
     def call(self, scene: Scene, alice: Peer, bob: Peer, **more: Any) -> tuple[Any, Any]:
         """(the INVITE at bob, the 200 at alice) of a call that bob takes."""
         more.setdefault("call_id", "call")
+        self.ends = (alice, bob)
         alice.send(alice.request(**more))
         invite = bob.one()
         bob.send(bob.answer(invite, 200))
@@ -23,10 +24,24 @@ class RoutingBase(Base):
         return invite, accepted
 
     def within(
-        self, sender: Peer, method: str, uri: str, routes: list[str], cseq: int = 2, extra: str = ""
+        self,
+        sender: Peer,
+        method: str,
+        uri: str,
+        routes: list[str],
+        cseq: int = 2,
+        extra: str = "",
+        *,
+        to: Peer | None = None,
+        **more: Any,
     ) -> str:
+        """A request in the dialog of the last `call`, by default to its other end."""
         lines = "".join(f"Route: {route}\r\n" for route in routes)
-        return sender.request(method, uri, to_tag="x", call_id="call", cseq=cseq, extra=lines + extra)
+        alice, bob = self.ends
+        if to is None:
+            to = alice if sender is bob else bob
+        more.setdefault("to_tag", f"from-{alice.address}" if to is alice else f"to-{bob.address}")
+        return sender.request(method, uri, call_id="call", cseq=cseq, extra=lines + extra, **more)
 
     def both_ways(self, scene: Scene, alice: Peer, bob: Peer, invite: Any, accepted: Any) -> None:
         """ACK and requests of both ends arrive at the other one, without the Routes that were ours."""
@@ -141,10 +156,11 @@ class StrictTests(RoutingBase):
         scene = self.scene()
         strict, bob = scene.peer("strict"), scene.peer("bob")
         scene.places.bind("bob", f"sip:bob@{bob.address}")
-        invite, _ = self.call(scene, strict, bob, extra=f"Record-Route: <sip:{'{}'}>\r\n".format("10.0.2.1"))
-        ours, theirs = [str(one) for one in invite.record_routes]
+        extra = "Record-Route: <sip:10.0.2.1>\r\n"
+        invite, _ = self.call(scene, strict, bob, extra=extra, contact="sip:alice@10.0.9.9")
+        *ours, theirs = [str(one) for one in invite.record_routes]
         self.assertEqual(theirs, "<sip:10.0.2.1>")
-        bob.send(self.within(bob, "BYE", "sip:alice@10.0.9.9", [ours, theirs]))
+        bob.send(self.within(bob, "BYE", "sip:alice@10.0.9.9", [*ours, theirs]))
         bye = strict.one()
         self.assertEqual(bye.uri_text, "sip:10.0.2.1")
         self.assertEqual(bye.values("route"), ["<sip:alice@10.0.9.9>"])
@@ -195,13 +211,17 @@ class OwnRouteTests(RoutingBase):
         scene = self.scene()
         alice, bob = scene.peer("alice"), scene.peer("bob")
         scene.places.bind("bob", f"sip:bob@{bob.address}")
-        _, accepted = self.call(scene, alice, bob)
-        ours = str(accepted.record_routes[0])
-        alice.send(
-            self.within(alice, "INFO", "sip:bob@10.9.9.9", [ours, f"<sip:{bob.address};lr>", "<sip:c;lr>"])
-        )
+        self.ends = (alice, bob)
+        alice.send(alice.request(call_id="call"))
+        behind = ["<sip:c;lr>", f"<sip:{bob.address};lr>"]
+        text = bob.answer(bob.one(), 200, contact="sip:bob@10.9.9.9")
+        bob.send(text.replace("Record-Route: ", f"Record-Route: {', '.join(behind)}, "))
+        accepted = alice.one()
+        routes = [str(one) for one in reversed(accepted.record_routes)]
+        self.assertEqual(routes[1:], behind[::-1])
+        alice.send(self.within(alice, "INFO", "sip:bob@10.9.9.9", routes))
         info = bob.one()
-        self.assertEqual(info.values("route"), [f"<sip:{bob.address};lr>", "<sip:c;lr>"])
+        self.assertEqual(info.values("route"), behind[::-1])
         self.assertEqual(info.uri_text, "sip:bob@10.9.9.9")
 
 
@@ -232,6 +252,7 @@ class NATTests(RoutingBase):
         scene = self.scene()
         alice, bob = scene.peer("alice"), scene.peer("bob")
         self.register(bob, "bob", "sip:bob@192.168.1.6:5060")
+        self.ends = (alice, bob)
         alice.send(alice.request(call_id="call"))
         invite = bob.one()
         self.assertEqual(invite.uri_text, "sip:bob@192.168.1.6:5060")
@@ -242,6 +263,7 @@ class NATTests(RoutingBase):
         scene = self.scene()
         alice, bob = scene.peer("alice"), scene.peer("bob")
         self.register(bob, "bob", "sip:bob@192.168.1.6")
+        self.ends = (alice, bob)
         alice.send(alice.request(call_id="call", contact="sip:alice@192.168.1.6"))
         invite = bob.one()
         bob.send(bob.answer(invite, 200, contact="sip:bob@192.168.1.6"))
@@ -263,6 +285,7 @@ class NATTests(RoutingBase):
         scene = self.scene()
         edge, alice, bob = scene.peer("edge"), scene.peer("alice"), scene.peer("bob")
         scene.places.bind("bob", f"sip:bob@{bob.address}")
+        self.ends = (edge, bob)
         edge.send(
             edge.request(
                 call_id="call",

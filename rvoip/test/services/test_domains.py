@@ -28,6 +28,8 @@ class DomainsTests(SynchronousTestCase):
             ("sip:a@example.test", True),
             ("sip:a@EXAMPLE.test:9999", True),
             ("sip:a@b.test", True),
+            ("sip:a@example.test.", True),
+            ("sip:a@example.testy.", False),
             ("sip:a@sub.example.test", False),
             ("sip:127.0.0.1", True),
             ("sip:127.0.0.1:5060", True),
@@ -50,6 +52,12 @@ class DomainsTests(SynchronousTestCase):
         self.assertEqual(self.domains.aor(uri("sip:%61@b.test:5060")), "a@b.test")
         self.assertEqual(self.domains.aor(uri("sip:[::1]:5070")), "example.test")
         self.assertEqual(self.domains.domain(uri("sip:a@127.0.0.1")), "example.test")
+
+    def test_a_fully_qualified_name(self) -> None:
+        """The dot at its end makes no other domain, and no other user."""
+        self.assertEqual(self.domains.aor(uri("sip:a@example.test.:5060")), "a@example.test")
+        self.assertEqual(self.domains.aor(uri("sip:b.test.")), "b.test")
+        self.assertEqual(self.domains.domain(uri("sip:a@b.test.")), "b.test")
 
     def test_any_address(self) -> None:
         """Listening on any address, whether one is ours is asked; else it is not."""

@@ -57,6 +57,21 @@ class EditTests(SynchronousTestCase):
         message.remove_first_value("route")
         self.check(message)
 
+    def test_replace_in(self) -> None:
+        """In the values of one header alone; what was parsed before is parsed anew."""
+        message = invite()
+        message.add("route", "<sip:via;lr>")
+        message.add("route", "<sip:b;lr>, <sip:via.b;lr>")
+        message.add("x-other", "via")
+        self.assertEqual(len(message.routes), 3 + len(invite().routes))
+        message.replace_in("route", "via", "a")
+        self.assertEqual(message.values("route")[-3:], ["<sip:a;lr>", "<sip:b;lr>", "<sip:a.b;lr>"])
+        self.assertEqual(message.routes[-3].sip_uri.host, "a")
+        self.assertEqual(message.get("x-other"), "via")
+        message.replace_in("route", "Route", "x")
+        self.assertTrue(message.lines[-2].startswith("Route: "))
+        self.assertRaises(SIPBuildError, message.replace_in, "route", "a", "b\r\nX: 1")
+
     def test_body(self) -> None:
         """Content-Type and Content-Length follow the body."""
         message = invite()

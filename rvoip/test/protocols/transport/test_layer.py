@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
@@ -92,6 +93,24 @@ class ListeningTests(LayerTestCase):
             ("0.0.0.0", 5060, None, False),
         ):
             self.assertEqual(layer.is_local(host, port, transport), expected, (host, port, transport))
+
+    def test_is_loop(self) -> None:
+        """What comes from where we sent it: the same two ends, seen from both sides."""
+        layer = self.layer(f"udp:{A}:5060", f"tcp:{A}:5060", owns=lambda host: host == A)
+
+        def flow(transport: str, local: tuple[str, int], remote: tuple[str, int]) -> Any:
+            return SimpleNamespace(transport=transport, local=local, remote=remote)
+
+        for sent, received, expected in (
+            (("UDP", (A, 5060), (A, 5060)), ("UDP", (A, 5060), (A, 5060)), True),
+            (("TCP", (A, 40001), (A, 5060)), ("TCP", (A, 5060), (A, 40001)), True),
+            (("TCP", (A, 40001), (A, 5060)), ("TCP", (A, 5060), (A, 40002)), False),
+            (("UDP", (A, 5060), (A, 5060)), ("TCP", (A, 5060), (A, 5060)), False),
+            (("UDP", (A, 5060), (A, 5060)), ("UDP", (A, 5060), (B, 5060)), False),
+            (("UDP", ("0.0.0.0", 5060), (A, 5060)), ("UDP", ("0.0.0.0", 5060), (A, 5060)), True),
+            (("UDP", ("0.0.0.0", 5060), (A, 5060)), ("UDP", ("0.0.0.0", 5060), (B, 5060)), False),
+        ):
+            self.assertEqual(layer.is_loop(flow(*sent), flow(*received)), expected, (sent, received))
 
     def test_is_local_where_any_address_is_listened_on(self) -> None:
         layer = self.layer("udp:0.0.0.0:5060", owns=lambda host: host in (A, "2001:db8::1"))

@@ -1,0 +1,184 @@
+"""Which requests belong to a dialog that was set up through here, and where they may go.
+
+The proxy keeps no dialogs: its Record-Route values say what it has to know. The value in a request leads
+to the request's sender, that in a response is signed anew so that it leads to whoever answered (RFC 3261
+section 16.7 step 8).
+"""
+
+from __future__ import annotations
+
+import re
+
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.uri import URI, SipURI
+from rvoip.protocols.transport.flow import Flow
+from rvoip.proxy.ends import Ends, Taker
+from rvoip.proxy.forward import drop_routes, undo_strict_route
+from rvoip.proxy.interfaces import IDomains
+from rvoip.proxy.record_route import End, RecordRoutes, address_key
+
+__all__ = ["DIALOG_MAKING", "Dialogs"]
+
+DIALOG_MAKING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"))
+"""Requests that make a dialog (NOTIFY: RFC 6665 section 4.3); the proxy stays in the way of what follows."""
+
+_REFRESHING = frozenset(("INVITE", "UPDATE", "SUBSCRIBE"))
+"""Requests whose sender, and whose receiver, may have moved. (NOTIFY is one too, but there are too many.)"""
+
+_SHOWN = re.compile(r";d=([0-9a-f]{24})")
+
+_NOWHERE = "0" * 24
+
+
+class Dialogs:
+    """Enters requests into their dialogs, and seals Record-Route values."""
+
+    def __init__(self, domains: IDomains, routes: RecordRoutes) -> None:
+        self.domains = domains
+        self.routes = routes
+        self.ends = Ends()
+
+    def enter(self, request: Request) -> str | None:
+        """Remove the Route values that name us (section 16.4).
+
+        None when the request is not in a dialog of ours, or leads to somebody who is no end of it; else the
+        token of the flow that the receiver is reached by, "" for none.
+        """
+        if not request.has("route"):
+            return None
+        tag = request.to.tag
+        if tag is not None and ";d=" in request.uri_text:
+            uri = request.uri
+            if isinstance(uri, SipURI) and self._names_us(uri):
+                token = self._enter_strictly(request, uri, tag)
+                if token is not None:
+                    return token
+        return self._enter(request, tag, None)
+
+    def _enter_strictly(self, request: Request, uri: SipURI, tag: str) -> str | None:
+        """What a strict router made of a request for us: our value is the Request-URI."""
+        undone = request.copy()
+        undo_strict_route(undone)
+        token = self._enter(undone, tag, uri)
+        if token is not None:
+            request.set_uri(undone.uri_text)
+            request.remove("route")
+            for value in undone.get_all("route"):
+                request.add("route", value)
+        return token
+
+    def _enter(self, request: Request, tag: str | None, last: SipURI | None) -> str | None:
+        routes = request.routes
+        if not routes:
+            request.remove("route")  # it was empty
+        own = 0
+        for route in routes:
+            uri = route.uri
+            if not isinstance(uri, SipURI) or not self._names_us(uri):
+                break
+            own += 1
+            last = uri
+        hop = address_key(routes[own].uri) if own < len(routes) else ""
+        if own:
+            drop_routes(request, own)
+        if tag is None or last is None:
+            return None
+        # Of several values in a row the last one decides: each end is named in its own, the sender's first.
+        call_id = request.call_id
+        target = address_key(request.uri)
+        leads = self.routes.recognise(last, call_id, End(tag, hop, target))
+        if leads is None or not (leads.exact or self.ends.is_at(call_id, tag, target)):
+            return None
+        return leads.token
+
+    def _names_us(self, uri: SipURI) -> bool:
+        """Whether a Route value is this proxy: by address, or by a domain that it serves."""
+        return self.domains.is_self(uri) or (uri.user is None and self.domains.serves(uri))
+
+    def sender(self, request: Request) -> End:
+        """The end that a request comes from."""
+        try:
+            recorded = request.record_routes
+            hop = address_key(recorded[0].uri) if recorded else ""
+            contacts = request.contacts
+            target = address_key(contacts[0].uri) if contacts else ""
+        except SIPParseError:
+            hop = target = ""  # nobody reaches it
+        return End(request.from_.tag or "", hop, target)
+
+    def seal(self, response: Response, call_id: str, marks: dict[str, str]) -> None:
+        """Make our Record-Route values in a response lead to whoever answered.
+
+        `marks` has the ``d`` and the flow token of each that we put into the request. In a response that
+        makes no dialog they lead nowhere.
+        """
+        if not response.has("record-route"):
+            return
+        shown = [found for value in response.get_all("record-route") for found in _SHOWN.findall(value)]
+        ours = [one for one in shown if one in marks]
+        if not ours:
+            return
+        end = self._answerer(response, marks) if response.status < 300 else None
+        for one in ours:
+            made = _NOWHERE if end is None else self.routes.sign(call_id, marks[one], end)
+            response.replace_in("record-route", one, made)
+
+    def _answerer(self, response: Response, marks: dict[str, str]) -> End:
+        """The end that a response comes from."""
+        hop = target = ""
+        try:
+            above: URI | None = None
+            for value in response.record_routes:
+                uri = value.uri
+                if isinstance(uri, SipURI) and uri.param("d") in marks:
+                    break
+                above = uri
+            contacts = response.contacts
+            if contacts:
+                target = address_key(contacts[0].uri)
+            return End(response.to.tag or "", "" if above is None else address_key(above), target)
+        except SIPParseError:
+            return End("", hop, "")
+
+    def accepted(self, request: Request, response: Response, flow: Flow) -> None:
+        """A request got a 2xx: remember who is where now; `flow` is the one that it went out on."""
+        method = request.method
+        if method == "BYE":
+            self.ends.over(request.call_id, request.from_.tag or "", request.to.tag or "")
+            return
+        if method not in _REFRESHING:
+            return
+        try:
+            contacts = response.contacts
+            contact = contacts[0].uri if contacts else None
+            call_id, tag = request.call_id, response.to.tag or ""
+            # Where a request came by twice, the one that was nearer to the taker was told first.
+            first = request.to.tag is not None or self.ends.taker(call_id, tag) is None
+            if method == "INVITE" and first and isinstance(contact, SipURI):
+                self.ends.took(call_id, tag, Taker(request.from_.tag or "", contact, flow.token))
+            if request.to.tag is None:
+                return  # the values know of these
+            if contact is not None:
+                target = address_key(contact)
+                if target != address_key(request.uri):
+                    self.ends.moved(call_id, tag, target)
+            sent = request.contacts
+            if sent:
+                self.ends.moved(call_id, request.from_.tag or "", address_key(sent[0].uri))
+        except SIPParseError:
+            return  # a Contact that nobody can use
+
+    def acknowledged(self, ack: Request) -> Taker | None:
+        """Who is to get an ACK that followed no route set of ours: the end that accepted the INVITE.
+
+        Its Request-URI must be the Contact of that end, or an address of one of our users.
+        """
+        tag = ack.to.tag
+        taker = self.ends.taker(ack.call_id, tag or "")
+        uri = ack.uri
+        if taker is None or taker.caller_tag != (ack.from_.tag or "") or not isinstance(uri, SipURI):
+            return None
+        if self.domains.serves(uri) or address_key(uri) == address_key(taker.uri):
+            return taker
+        return None

@@ -1,0 +1,145 @@
+"""The way out: the request of a branch as it is sent, and where to (RFC 3261 sections 16.6 and 18.1.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from rvoip.protocols.dialog.client import ClientTransaction
+from rvoip.protocols.dialog.transactions import MAGIC
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import parse_number
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.transport.flow import Flow, Target
+from rvoip.proxy.branch import Branch
+from rvoip.proxy.forward import consume_credentials, forwarded, next_hop
+from rvoip.proxy.targets import Refused
+
+if TYPE_CHECKING:
+    from rvoip.proxy.context import ResponseContext
+    from rvoip.proxy.proxy import Proxy
+
+__all__ = ["Outgoing"]
+
+
+class Outgoing:
+    """Prepares branches and starts their transactions."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.transport = proxy.transport
+        self.locator = proxy.locator
+        self.domains = proxy.domains
+
+    def prepare(self, context: ResponseContext, branch: Branch) -> Deferred[list[Target]] | None:
+        """Make the branch's request and find its targets; a Deferred of them when that takes time.
+
+        Raises `Refused`, `SIPParseError` or a `TransportError` when it can go nowhere.
+        """
+        destination = branch.destination
+        request = forwarded(context.transaction.request, destination.uri, destination.route)
+        request.set("max-breadth", str(context.share))
+        self.keep_back(request, context.incoming.trusted or context.incoming.ours)
+        for name, value in destination.headers:
+            request.set(name, value)
+        hop = destination.next_hop or next_hop(request)
+        branch.request = request
+        token = destination.flow_token
+        if token is not None and not destination.route:
+            branch.flow = self.transport.flow_by_token(token)
+            if branch.flow is not None:
+                return None
+            if destination.flow_only:
+                raise Refused(430)
+        targets = self._here(hop) or self.locator.locate_now(hop)
+        if targets is not None:
+            branch.targets = self.sized(targets, request)
+            return None
+        return Deferred.fromCoroutine(self._locate(hop, request))
+
+    def _here(self, hop: SipURI) -> list[Target] | None:
+        """Where we listen, for a contact that is another of our users, whatever DNS knows of our domains."""
+        if not self.domains.serves(hop) or hop.secure or self.domains.is_self(hop) or hop.has_param("maddr"):
+            return None
+        transports = [hop.transport.upper()] if hop.transport else ["UDP", "TCP"]
+        for transport in transports:
+            for one in self.transport.listeners:
+                if one.transport == transport:
+                    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one.host, one.host)
+                    return [Target(transport, host, one.port)]
+        return None
+
+    def keep_back(self, request: Request, trusted: bool) -> None:
+        """Remove what is only for us, and what nobody untrusted may assert (RFC 3325 section 5)."""
+        names = request.names
+        if "proxy-authorization" in names:
+            consume_credentials(request, self._is_own_realm)
+        if "p-asserted-identity" in names and not trusted:
+            request.remove("p-asserted-identity")
+
+    def _is_own_realm(self, realm: str) -> bool:
+        served: bool = self.domains.serves(SipURI("sip", None, realm.lower()))
+        return served
+
+    async def _locate(self, hop: SipURI, request: Request) -> list[Target]:
+        return self.sized(await self.locator.locate(hop), request)
+
+    def sized(self, targets: list[Target], request: Request) -> list[Target]:
+        """With TCP before UDP for a request too large for one packet (RFC 3261 section 18.1.1).
+
+        UDP stays as the second choice: many phones listen on nothing else, and where TCP failed lately it is
+        the only one. A phone behind a firewall would be kept waiting for each request else.
+        """
+        if targets and targets[0].transport == "UDP":
+            # 200 for our own Via and Record-Route.
+            lines = request.lines
+            size = len(request.body) + sum(map(len, lines)) + 2 * len(lines) + 200
+            if size > self.proxy.settings.large and self._has_tcp():
+                tcp = targets[0]._replace(transport="TCP")
+                if not self.locator.avoids(tcp):
+                    return [tcp, *targets]
+        return targets
+
+    def _has_tcp(self) -> bool:
+        return any(one.transport == "TCP" for one in self.transport.listeners)
+
+    def send(
+        self, context: ResponseContext, branch: Branch, request: Request, flow: Flow
+    ) -> ClientTransaction:
+        """The client transaction, not started yet, for the branch's request, with Record-Route and Via."""
+        end = context.sender
+        if end is not None:
+            values = self.proxy.dialogs.routes.values(
+                request.call_id,
+                context.transaction.flow,
+                flow,
+                request.uri_text[:5].lower() == "sips:",
+                context.pinned,
+                branch.destination.flow_token == flow.token,
+                end,
+            )
+            for value, shown, token in reversed(values):
+                request.insert("record-route", value)
+                context.marks[shown] = token
+        layer = self.proxy.layer
+        return layer.prepare(request, flow, branch, f"{MAGIC}{layer.token()}.{context.mark}")
+
+    def failed(self, flow: Flow) -> None:
+        """Prefer other addresses for a while (RFC 3263 section 4.3)."""
+        self.locator.failed(Target(flow.transport, flow.remote[0], flow.remote[1]))
+
+    def answered(self, flow: Flow, response: Response) -> None:
+        """One of several targets is alive, or says 503: then it is left alone for as long as it asks."""
+        target = Target(flow.transport, flow.remote[0], flow.remote[1])
+        if response.status != 503:
+            self.locator.succeeded(target)
+            return
+        text = (response.get("retry-after") or "").partition(";")[0].partition("(")[0].strip(" \t")
+        try:
+            seconds = float(parse_number(text, 2**31, "Retry-After"))
+        except SIPParseError:
+            self.locator.failed(target)
+        else:
+            self.locator.failed(target, seconds)
