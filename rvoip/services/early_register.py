@@ -49,7 +49,8 @@ class EarlyRegister:
     """Answers datagrams for `Intake.early`: True when one is answered, False to have it go on.
 
     `wall` tells the wall time and `now` the monotonic, in seconds. Where the `registration` asks nobody for
-    credentials none are looked at.
+    credentials none are looked at. What `passes` does not let in, by its User-Agent and flow, goes the
+    general way.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class EarlyRegister:
         registration: Registration,
         now: Callable[[], float],
         wall: Callable[[], float],
+        passes: Callable[[str, Flow], bool] = lambda agent, flow: True,
     ) -> None:
         self._challenges = verifier.challenges
         self._verify = verifier.verify
@@ -70,6 +72,7 @@ class EarlyRegister:
         self._registration = registration
         self._now = now
         self._wall = wall
+        self._passes = passes
         self._realms = frozenset(domains.names)
         self._request_lines = frozenset(f"REGISTER sip:{name} SIP/2.0" for name in self._realms)
 
@@ -79,6 +82,8 @@ class EarlyRegister:
             return False
         register = read(data, self._request_lines)
         if register is None or register.domain not in self._realms:
+            return False
+        if not self._passes(register.fields.get("User-Agent", ""), flow):
             return False
         authenticator = self._authenticator
         if authenticator is None or "Authorization" in register.fields:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Final
 
 from rvoip.protocols.sip.message import Request
-from rvoip.protocols.transport.flow import Address, Flow
+from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.peers import Peers
 
 __all__ = ["DROP", "Screen"]
@@ -13,7 +14,8 @@ __all__ = ["DROP", "Screen"]
 DROP = 0
 """The verdict on what is dropped without an answer, which would tell a scanner that somebody is there."""
 
-Early = Callable[[bytes, Address, Flow], bool]
+_AGENTS: Final = 1000
+"""User-Agent values that are remembered as no scanners'."""
 
 
 class Screen:
@@ -22,7 +24,7 @@ class Screen:
     def __init__(self, peers: Peers | None = None) -> None:
         self._peers = Peers() if peers is None else peers
         self._words: tuple[str, ...] = ()
-        self._octets: tuple[bytes, ...] = ()
+        self._harmless: set[str] = set()
         self.scans = 0
         """Requests of scanners that were dropped."""
         self.refused = 0
@@ -31,7 +33,7 @@ class Screen:
     def use(self, words: Iterable[str]) -> None:
         """Drop these scanners from now on."""
         self._words = tuple(word.lower() for word in words if word)
-        self._octets = tuple(word.encode() for word in self._words)
+        self._harmless.clear()
 
     def verdict(self, request: Request, flow: Flow) -> int | None:
         """None lets the request in, `DROP` drops it, else the status to answer."""
@@ -48,21 +50,12 @@ class Screen:
         agent = agent.lower()
         return any(word in agent for word in self._words)
 
-    def before(self, early: Early) -> Early:
-        """`early` (see `Intake.early`), which answers REGISTER, but not what scanners and refused peers send.
-
-        What only looks like it, a word that stands elsewhere, goes the long way: `verdict` decides.
-        """
-
-        def screened(data: bytes, address: Address, flow: Flow) -> bool:
-            if data[:9] != b"REGISTER ":
+    def passes(self, agent: str, flow: Flow) -> bool:
+        """Whether a request with this User-Agent value is let in without another look; it counts nothing."""
+        if self._words and agent not in self._harmless:
+            if self._scans(agent):
                 return False
-            if self._octets:
-                lowered = data.lower()
-                if any(word in lowered for word in self._octets):
-                    return False
-            if self._peers.peers and self._peers.refuses(flow):
-                return False
-            return early(data, address, flow)
-
-        return screened
+            if len(self._harmless) >= _AGENTS:
+                self._harmless.clear()
+            self._harmless.add(agent)
+        return not (self._peers.peers and self._peers.refuses(flow))

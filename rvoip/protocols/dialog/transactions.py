@@ -327,8 +327,11 @@ class TransactionLayer:
 
         Python's hash is keyed anew in each process (RFC 3261 sections 8.2.7 and 16.11).
         """
-        branch = request.via.params.get("branch")
-        return f"{hash((self._secret, branch, request.get('call-id'))) & 0xFFFFFFFFFFFFFFFF:016x}"
+        return self.tag_of(request.via.params.get("branch"), request.get("call-id"))
+
+    def tag_of(self, branch: str | None, call_id: str | None) -> str:
+        """The `stateless_tag` of a request with this branch and Call-ID."""
+        return f"{hash((self._secret, branch, call_id)) & 0xFFFFFFFFFFFFFFFF:016x}"
 
     # From transactions.
 

@@ -226,12 +226,15 @@ WRITTEN = (
 )
 
 
-class RefreshTests(RoleCase):
+class RefreshCase(RoleCase):
     """A phone that has registered, and does so again with the right password."""
+
+    text = ""
+    credentials = True
 
     def setUp(self) -> None:
         super().setUp()
-        self.role = self.run_role(name="registrar")
+        self.role = self.run_role(self.text, name="registrar")
         self.add_account(self.role, AOR, "secret")
         self.peer = Peer()
         self.port = self.reactor.listenUDP(5090, self.peer, interface="127.0.0.9")
@@ -249,7 +252,9 @@ class RefreshTests(RoleCase):
         return list(self.peer.got)
 
     def nonce(self) -> str:
-        """A new one."""
+        """A new one; none where nobody is asked."""
+        if not self.credentials:
+            return ""
         (answer,) = self.send("\r\n".join((START, *COMMON[:1], *COMMON[1:], "", "")).encode())
         found = re.search(rb'nonce="([^"]*)"', answer)
         assert found is not None
@@ -282,7 +287,7 @@ class RefreshTests(RoleCase):
             "Expires": "Expires: 300",
             "User-Agent": "User-Agent: phone",
             "Supported": "Supported: path",
-            "Authorization": f"Authorization: Digest {credentials}",
+            "Authorization": f"Authorization: Digest {credentials}" if self.credentials else None,
             "Content-Length": "Content-Length: 0",
         }
         wire = "\r\n".join([START, *filter(None, (lines | changes).values()), "", ""]).encode()
@@ -348,6 +353,40 @@ class RefreshTests(RoleCase):
             *role.registrations.values(),
         ]
 
+    def check_each_change(self) -> None:
+        """Both ways do the same about each change alone."""
+        for name, values in CHANGES.items():
+            for value in values:
+                changes: dict[str, str | None] = {name: value}
+                found = self.outcome(True, changes, WRITTEN[0])
+                self.assertEqual(found, self.outcome(False, changes, WRITTEN[0]), changes)
+
+
+class OpenTests(RefreshCase):
+    """Where nobody is asked for credentials."""
+
+    text = "[registrar]\nauthenticate = false\n"
+    credentials = False
+
+    def test_each_change_alone(self) -> None:
+        """It has the same outcome both ways."""
+        self.check_each_change()
+
+    def test_takes_the_plain_form(self) -> None:
+        """And nothing is kept of it: when it comes again it is answered anew, and the same."""
+        self.reset()
+        data = self.register({}, WRITTEN[0])
+        general = Counting(self.role)
+        (answer,) = self.send(data)
+        self.assertTrue(answer.startswith(b"SIP/2.0 200 OK\r\n"), answer)
+        self.assertEqual(general.received, 0)
+        (again,) = self.send(data)
+        self.assertEqual(sorted(again.split(b"\r\n")), sorted(answer.split(b"\r\n")))
+
+
+class RefreshTests(RefreshCase):
+    """Where everybody is."""
+
     def test_is_what_the_general_way_does(self) -> None:
         """Whatever differs from the plain form."""
 
@@ -370,13 +409,16 @@ class RefreshTests(RoleCase):
 
     def test_each_change_alone(self) -> None:
         """And each way to write credentials."""
-        for name, values in CHANGES.items():
-            for value in values:
-                changes: dict[str, str | None] = {name: value}
-                found = self.outcome(True, changes, WRITTEN[0])
-                self.assertEqual(found, self.outcome(False, changes, WRITTEN[0]), changes)
+        self.check_each_change()
         for written in WRITTEN:
             self.assertEqual(self.outcome(True, {}, written), self.outcome(False, {}, written), written)
+
+    def test_not_what_a_scanner_sends(self) -> None:
+        """It is dropped, as it is the general way."""
+        self.reset()
+        data = self.register({"User-Agent": "User-Agent: friendly-scanner"}, WRITTEN[0])
+        self.assertEqual(self.send(data), [])
+        self.assertEqual(self.role.screen.scans, 1)
 
     def test_takes_the_plain_form(self) -> None:
         """Over whichever of the common ways to write credentials; a retransmission is the general way's."""
@@ -442,8 +484,9 @@ class RefreshTests(RoleCase):
 
 
 def numberless(data: bytes) -> bytes:
-    """`comparable`, without the number that makes each branch and Call-ID a new one."""
-    return re.sub(rb"(z9hG4bK[rs]|call|other)\d+", rb"\1", comparable(data))
+    """`comparable` in any order, without the number that makes each branch and Call-ID a new one."""
+    first, *lines = re.sub(rb"(z9hG4bK[rs]|call|other)\d+", rb"\1", comparable(data)).split(b"\r\n")
+    return b"\r\n".join([first, *sorted(lines)])
 
 
 def vars_of(binding: Binding, **changed: Any) -> list[Any]:
