@@ -1,4 +1,4 @@
-"""What a transaction user offers to the transaction layer (RFC 3261 section 5, "TU")."""
+"""What a transaction user offers to the transaction layer, and a usage of a dialog to the agent."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from rvoip.protocols.dialog.client import ClientTransaction
+    from rvoip.protocols.dialog.ending import Ending
     from rvoip.protocols.dialog.server import ServerTransaction
     from rvoip.protocols.sip.message import Request, Response
     from rvoip.protocols.transport.flow import Flow
 
-__all__ = ["IClientUser", "ITransactionUser"]
+__all__ = ["IClientUser", "IDialogUsage", "ITransactionUser"]
 
 
 class ITransactionUser(Interface):
@@ -43,4 +44,22 @@ class IClientUser(Interface):
         """No final response will come: "timeout", or "transport: " and what went wrong.
 
         Called at most once, and never after a final response.
+        """
+
+
+class IDialogUsage(Interface):
+    """What lives in a dialog: a session, a subscription (RFC 5057). The agent's `attach` puts it there."""
+
+    def takes(request: Request) -> bool:
+        """Whether a request of the peer within the dialog, ACK included, belongs to this usage."""
+
+    def request_received(transaction: ServerTransaction) -> Awaitable[object] | None:
+        """A request that this usage takes, never an ACK; its CSeq is in order. Answer it now or later."""
+
+    def ack_received(request: Request) -> None:
+        """The ACK of a 2xx that this usage gave."""
+
+    def usage_ended(ending: Ending) -> None:
+        """A request of this usage was answered in a way that ends it, or the dialog is over: send nothing
+        more, and detach.
         """
