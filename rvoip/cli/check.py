@@ -17,8 +17,9 @@ from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.http_server import Listen
 from rvoip.common.tls import ServerTLS
 from rvoip.protocols.transport.errors import TLSFileError
-from rvoip.protocols.transport.tls import TLSContexts, TLSName, TLSSettings
+from rvoip.protocols.transport.tls import TLSContexts
 from rvoip.services.config import ROLES, Config, load
+from rvoip.services.sip import tls_settings
 
 __all__ = ["check_config", "configure"]
 
@@ -61,18 +62,17 @@ def check_config(file: str, role: str) -> Config:
 
 def _check_tls(config: Config, file: str) -> None:
     tls = config.tls
-    if not (tls.certificate or tls.private_key or tls.ca or tls.name or tls.verify_client):
+    if not (tls.certificate or tls.private_key or tls.ca or tls.name or tls.verify_client or tls.crl):
         return
-    names = tuple(TLSName(one.name, one.certificate, one.private_key) for one in tls.name)
-    settings = TLSSettings(
-        tls.certificate or None, tls.private_key or None, tls.ca or None, tls.verify_client, names
-    )
     try:
-        ends = TLSContexts(settings).not_after
+        contexts = TLSContexts(tls_settings(tls))
     except TLSFileError as error:
         raise ConfigError(file, "tls", str(error)) from None
-    if ends is not None and ends <= datetime.now(UTC):
-        raise ConfigError(file, "tls", f"a certificate has expired on {ends:%Y-%m-%d}")
+    now = datetime.now(UTC)
+    if contexts.not_after is not None and contexts.not_after <= now:
+        raise ConfigError(file, "tls", f"a certificate has expired on {contexts.not_after:%Y-%m-%d}")
+    if contexts.crl_until is not None and contexts.crl_until <= now:
+        raise ConfigError(file, "tls.crl", f"a revocation list has expired on {contexts.crl_until:%Y-%m-%d}")
 
 
 def _check_http(config: Config, file: str) -> None:

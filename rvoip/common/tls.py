@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from rvoip.common.errors import StartError
+from rvoip.common.pem import PEMError, identify, trust
 
 __all__ = ["ServerTLS"]
 
@@ -51,13 +48,6 @@ class ServerTLS:
 
 
 def _context(certificate: str, private_key: str, ca: str) -> SSL.Context:
-    chain = _certificates(certificate)
-    try:
-        key: Any = load_pem_private_key(_read(private_key), None)
-    except TypeError:
-        raise StartError(f"{private_key}: the private key is encrypted") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise StartError(f"{private_key}: no PEM private key") from None
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION)
@@ -65,36 +55,10 @@ def _context(certificate: str, private_key: str, ca: str) -> SSL.Context:
     context.set_cipher_list(_CIPHERS)
     context.set_session_id(os.urandom(16))
     try:
-        context.use_certificate(chain[0])
-        for issuer in chain[1:]:
-            context.add_extra_chain_cert(issuer)
-        context.use_privatekey(key)
-        context.check_privatekey()
-    except (SSL.Error, TypeError):
-        raise StartError(f"{private_key}: is not the key of {certificate}") from None
-    if ca:
-        store = context.get_cert_store()
-        for authority in _certificates(ca):
-            if store is not None:
-                store.add_cert(X509.from_cryptography(authority))
-            context.add_client_ca(authority)
-        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
-    else:
-        context.set_verify(SSL.VERIFY_NONE)
+        identify(context, certificate, private_key)
+        if ca:
+            trust(context, ca)
+    except PEMError as error:
+        raise StartError(str(error)) from None
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT if ca else SSL.VERIFY_NONE)
     return context
-
-
-def _certificates(path: str) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(_read(path))
-    except ValueError:
-        raise StartError(f"{path}: no PEM certificate") from None
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StartError(f"{path}: cannot be read: {reason}") from None

@@ -78,6 +78,8 @@ class TLS(Table):
     """PEM file of the authorities that peers' certificates are checked against; empty: the system's."""
     verify_client: bool = False
     """Accept only clients that show a certificate of `ca`."""
+    crl: ConfigPath = ""
+    """PEM file of revocation lists of these authorities, of which `verify_client` then wants valid ones."""
     name: list[TLSName] = field(default_factory=list)
     """See `[[tls.name]]`."""
 

@@ -28,7 +28,7 @@ from rvoip.services.config import Config, listen_addresses
 from rvoip.services.domains import Domains
 from rvoip.services.tokens import TokenSource
 
-__all__ = ["SIPService"]
+__all__ = ["SIPService", "tls_settings"]
 
 
 class SIPService(Service):
@@ -88,7 +88,7 @@ class SIPService(Service):
         tls = self._config.tls
         try:
             if tls.certificate or tls.ca:
-                self.transport.tls = TLSContexts(_tls_settings(tls))
+                self.transport.tls = TLSContexts(tls_settings(tls))
             for address in self._addresses:
                 self.transport.listen(address)
         except (ListenError, TLSFileError) as error:
@@ -107,7 +107,7 @@ class SIPService(Service):
         networks = self._trusted(config, file)
         if self.transport.tls is not None:
             try:
-                self.transport.tls.reload(_tls_settings(config.tls))
+                self.transport.tls.reload(tls_settings(config.tls))
             except TLSFileError as error:
                 raise ConfigError(file, "tls", str(error)) from None
         self.guard.configure(config.guard.rate, config.guard.ban_after, networks)
@@ -137,11 +137,13 @@ class SIPService(Service):
         self.guard.failed(host, self._reactor.seconds())
 
 
-def _tls_settings(tls: schema.TLS) -> TLSSettings:
+def tls_settings(tls: schema.TLS) -> TLSSettings:
+    """What the `[tls]` table names."""
     return TLSSettings(
         certificate=tls.certificate or None,
         private_key=tls.private_key or None,
         ca=tls.ca or None,
         verify_client=tls.verify_client,
         names=tuple(TLSName(one.name, one.certificate, one.private_key) for one in tls.name),
+        crl=tls.crl or None,
     )

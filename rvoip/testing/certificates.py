@@ -132,6 +132,24 @@ class Authority(Issued):
             builder = builder.add_extension(alternatives, critical=False)
         return Issued(builder.sign(self.private_key, hashes.SHA256()), key)
 
+    def revoke(self, *issued: Issued, valid_for: datetime.timedelta = 30 * _DAY) -> bytes:
+        """A revocation list, as PEM, that names these certificates."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now - 60 * _DAY)
+            .next_update(now + valid_for)
+        )
+        for one in issued:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(one.certificate.serial_number)
+                .revocation_date(now - _DAY)
+                .build()
+            )
+        return builder.sign(self.private_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def trust_root(self) -> ssl.Certificate:
         """What Twisted's `trustRoot` takes."""
         return ssl.Certificate.loadPEM(self.certificate_pem)

@@ -11,13 +11,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
+from OpenSSL.crypto import X509StoreFlags
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
@@ -28,6 +26,7 @@ from twisted.internet.protocol import ClientFactory, ServerFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from rvoip.common.pem import PEMError, identify, load_revocations, trust
 from rvoip.protocols.transport.addresses import canonical_host
 from rvoip.protocols.transport.errors import TLSFileError
 
@@ -58,6 +57,9 @@ class TLSSettings:
     verify_client: bool = False
     """Whether clients must show a certificate of one of them."""
     names: Sequence[TLSName] = field(default=())
+    crl: str | None = None
+    """Revocation lists of these authorities. A client whose authority has no valid list here is refused; a
+    server that we connect to only when a list names its certificate."""
 
 
 class _Contexts:
@@ -65,7 +67,10 @@ class _Contexts:
 
     def __init__(self, settings: TLSSettings) -> None:
         self.not_after: datetime | None = None
+        self.crl_until: datetime | None = None
+        self._revoked = self._revocations(settings.crl)
         self.client = self._context(settings.ca, verify=True)
+        self._refuse_revoked(self.client, _unless_unlisted)
         self.server: SSL.Context | None = None
         self.names: dict[bytes, SSL.Context] = {}
         if settings.certificate is None and settings.private_key is None:
@@ -88,6 +93,8 @@ class _Contexts:
 
     def _server(self, settings: TLSSettings, certificate: str, private_key: str) -> SSL.Context:
         context = self._context(settings.ca if settings.verify_client else None, settings.verify_client)
+        if settings.verify_client:
+            self._refuse_revoked(context, None)
         self._identify(context, certificate, private_key)
         context.set_session_id(os.urandom(16))
         return context
@@ -106,31 +113,39 @@ class _Contexts:
         if ca is None:
             context.set_default_verify_paths()
             return context
-        authorities = _certificates(ca)
-        store = context.get_cert_store()
-        for authority in authorities:
-            if store is not None:
-                store.add_cert(X509.from_cryptography(authority))
-            context.add_client_ca(authority)
+        try:
+            trust(context, ca)
+        except PEMError as error:
+            raise TLSFileError(error.path, error.reason) from None
         return context
 
+    def _revocations(self, path: str | None) -> list[x509.CertificateRevocationList]:
+        if path is None:
+            return []
+        try:
+            lists = load_revocations(path)
+        except PEMError as error:
+            raise TLSFileError(error.path, error.reason) from None
+        self.crl_until = min((one.next_update_utc for one in lists if one.next_update_utc), default=None)
+        return lists
+
+    def _refuse_revoked(self, context: SSL.Context, judge: Any) -> None:
+        """Look a peer's certificate up in the revocation lists, where there are any."""
+        store = context.get_cert_store()
+        if not self._revoked or store is None:
+            return
+        for one in self._revoked:
+            store.add_crl(one)
+        store.set_flags(X509StoreFlags.CRL_CHECK)
+        if judge is not None:
+            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, judge)
+
     def _identify(self, context: SSL.Context, certificate: str, private_key: str) -> None:
-        chain = _certificates(certificate)
         try:
-            key = load_pem_private_key(_read(private_key), None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            encrypted = "encrypted" in str(error)
-            reason = "the private key is encrypted" if encrypted else "no PEM private key"
-            raise TLSFileError(private_key, reason) from None
-        try:
-            context.use_certificate(chain[0])
-            for issuer in chain[1:]:
-                context.add_extra_chain_cert(issuer)
-            context.use_privatekey(key)  # type: ignore[arg-type]
-            context.check_privatekey()
-        except (SSL.Error, TypeError):
-            raise TLSFileError(private_key, f"is not the key of {certificate}") from None
-        ends = chain[0].not_valid_after_utc
+            shown = identify(context, certificate, private_key)
+        except PEMError as error:
+            raise TLSFileError(error.path, error.reason) from None
+        ends = shown.not_valid_after_utc
         if self.not_after is None or ends < self.not_after:
             self.not_after = ends
 
@@ -152,19 +167,12 @@ def _server_name(text: str) -> bytes | None:
         return None
 
 
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise TLSFileError(path, (error.strerror or str(error)).lower()) from None
+_UNABLE_TO_GET_CRL: Final = 3  # X509_V_ERR_UNABLE_TO_GET_CRL
 
 
-def _certificates(path: str) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(_read(path))
-    except ValueError:
-        raise TLSFileError(path, "no PEM certificate") from None
+def _unless_unlisted(connection: object, certificate: object, error: int, depth: int, good: int) -> bool:
+    """Whether to believe a server: most authorities give their lists out in some other way than by file."""
+    return bool(good) or error == _UNABLE_TO_GET_CRL
 
 
 class TLSContexts:
@@ -195,6 +203,11 @@ class TLSContexts:
     def not_after(self) -> datetime | None:
         """When the first of our certificates expires; None without one."""
         return self._contexts.not_after
+
+    @property
+    def crl_until(self) -> datetime | None:
+        """Until when all revocation lists are valid; None without one."""
+        return self._contexts.crl_until
 
     def server(self) -> IOpenSSLServerConnectionCreator:
         """What makes the TLS side of connections that peers open, always with the latest files."""

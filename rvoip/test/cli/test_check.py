@@ -67,8 +67,8 @@ class CheckTests(TestCase):
         table = '[sip]\nlisten = ["tls:127.0.0.1:5061"]\n[tls]\ncertificate = "{}"\nprivate_key = "{}"\n'
         self.assertEqual(self.check(table.format("a.pem", "a.key")), "")
         for certificate, key, reason in [
-            ("nope.pem", "a.key", f"{self.folder}/nope.pem: no such file or directory"),
-            ("a.pem", "nope.key", f"{self.folder}/nope.key: no such file or directory"),
+            ("nope.pem", "a.key", f"{self.folder}/nope.pem: cannot be read: No such file or directory"),
+            ("a.pem", "nope.key", f"{self.folder}/nope.key: cannot be read: No such file or directory"),
             ("text", "a.key", f"{self.folder}/text: no PEM certificate"),
             ("a.pem", "text", f"{self.folder}/text: no PEM private key"),
             ("a.pem", "b.key", f"{self.folder}/b.key: is not the key of {self.folder}/a.pem"),
@@ -79,9 +79,12 @@ class CheckTests(TestCase):
         write_certificate(str(self.folder / "a.pem"), str(self.folder / "a.key"), ["example.test"])
         table = '[tls]\ncertificate = "a.pem"\nprivate_key = "a.key"\n'
         name = '[[tls.name]]\nname = "b.test"\ncertificate = "b.pem"\nprivate_key = "b.key"\n'
-        self.assertEqual(self.check(table + name), f"tls: {self.folder}/b.pem: no such file or directory")
         self.assertEqual(
-            self.check(table + 'ca = "ca.pem"\n'), f"tls: {self.folder}/ca.pem: no such file or directory"
+            self.check(table + name), f"tls: {self.folder}/b.pem: cannot be read: No such file or directory"
+        )
+        self.assertEqual(
+            self.check(table + 'ca = "ca.pem"\n'),
+            f"tls: {self.folder}/ca.pem: cannot be read: No such file or directory",
         )
         self.assertIn("verify_client needs ca", self.check(table + "verify_client = true\n"))
 
@@ -91,6 +94,14 @@ class CheckTests(TestCase):
         )
         said = self.check('[tls]\ncertificate = "server.pem"\nprivate_key = "server.key"\n')
         self.assertRegex(said, r"^tls: a certificate has expired on \d{4}-\d\d-\d\d$")
+
+    def test_an_expired_revocation_list(self) -> None:
+        authority = Authority()
+        authority.issue("a.test").write(self.folder)
+        table = '[tls]\ncertificate = "server.pem"\nprivate_key = "server.key"\ncrl = "crl.pem"\n'
+        for days, said in ((1, "^$"), (-1, r"^tls\.crl: a revocation list has expired on \d{4}-\d\d-\d\d$")):
+            (self.folder / "crl.pem").write_bytes(authority.revoke(valid_for=timedelta(days=days)))
+            self.assertRegex(self.check(table), said)
 
     def test_http(self) -> None:
         write_certificate(str(self.folder / "a.pem"), str(self.folder / "a.key"), ["example.test"])

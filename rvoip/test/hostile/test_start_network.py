@@ -126,11 +126,13 @@ class CertificateTests(StartCase):
         self.check(
             [
                 Case("rvoip.toml: tls.certificate: a tls: address needs a certificate", TLS, two, early=True),
-                Case("none.pem: no such file or directory", tls("none.pem", "one.key"), two),
+                Case("none.pem: cannot be read: No such file or directory", tls("none.pem", "one.key"), two),
                 Case("two.key: is not the key of", tls("one.pem", "two.key"), two),
                 Case("text.pem: no PEM certificate", tls("text.pem", "one.key"), two),
                 Case(
-                    "none.pem: no such file or directory", tls("one.pem", "one.key", 'ca = "none.pem"\n'), two
+                    "none.pem: cannot be read: No such file or directory",
+                    tls("one.pem", "one.key", 'ca = "none.pem"\n'),
+                    two,
                 ),
                 Case("verify_client needs ca", tls("one.pem", "one.key", "verify_client = true\n"), two),
                 Case(

@@ -55,6 +55,38 @@ class CertificateTests(InteropTestCase):
         bob.hang_up()
         alice.hung_up()
 
+    def test_a_revoked_one(self) -> None:
+        """[tls] crl, read again with SIGHUP: a phone whose certificate was stolen does not get in."""
+        crl = self.folder / "crl.pem"
+        authority = Authority()
+        crl.write_bytes(authority.revoke())
+        ca = self.folder / "clients.pem"
+        ca.write_bytes(authority.certificate_pem)
+        role = self.role(tls=f'ca = "{ca}"\nverify_client = true\ncrl = "{crl}"')
+        issued = authority.issue(f"sip:alice@{DOMAIN}")
+        shown = issued.write(self.folder, "client")
+
+        def registers(name: str) -> bool:
+            phone = PJSIP(
+                self.folder,
+                self.host(),
+                "alice",
+                role.uri("tls"),
+                transport="tls",
+                ca=role.ca,
+                certificate=shown,
+                name=name,
+            )
+            self.addCleanup(phone.close)
+            status: int = phone.wait("registration")["status"]
+            phone.close()
+            return status == 200
+
+        self.assertTrue(registers("before"))
+        crl.write_bytes(authority.revoke(issued))
+        role.reload()
+        self.assertFalse(registers("after"))
+
     def test_server_names(self) -> None:
         """[[tls.name]]: a client that asks for another name is shown its certificate."""
         other = Authority("other authority")

@@ -199,6 +199,81 @@ class ContextTests(SynchronousTestCase):
             server = server_side.server().serverConnectionForTLS(None)  # type: ignore[arg-type]
             self.assertRaises(SSL.Error, handshake, client, server)
 
+    def revocations(self, *lists: bytes) -> str:
+        path = self.folder / "crl.pem"
+        path.write_bytes(b"".join(lists))
+        return str(path)
+
+    def test_revoked_clients(self) -> None:
+        """One that a list names is refused, and every one where no valid list says that it is not."""
+        good, bad = (self.authority.issue(f"sip:{name}@example.test") for name in ("good", "bad"))
+        other = Authority("other authority")
+        expired = self.authority.revoke(bad, valid_for=-datetime.timedelta(days=1))
+        forged = Authority().revoke(good)
+        for lists, outcomes in (
+            ((self.authority.revoke(bad),), (True, False)),
+            ((self.authority.revoke(bad), other.revoke()), (True, False)),
+            ((self.authority.revoke(),), (True, True)),
+            ((self.authority.revoke(good, bad),), (False, False)),
+            ((other.revoke(),), (False, False)),
+            ((expired,), (False, False)),
+            ((forged,), (False, False)),
+        ):
+            contexts = TLSContexts(self.settings(verify_client=True, crl=self.revocations(*lists)))
+            for issued, outcome in zip((good, bad), outcomes, strict=True):
+                shown = issued.write(self.folder, "client")
+                self.assertEqual(self.gets_in(contexts, shown), outcome, (lists, issued is good))
+
+    def gets_in(self, contexts: TLSContexts, shown: tuple[str, str]) -> bool:
+        settings = self.settings(certificate=shown[0], private_key=shown[1])
+        client = TLSContexts(settings).client("example.test").clientConnectionForTLS(None)  # type: ignore[arg-type]
+        server = contexts.server().serverConnectionForTLS(None)  # type: ignore[arg-type]
+        try:
+            handshake(client, server)
+        except SSL.Error:
+            return False
+        return True
+
+    def test_a_revoked_server(self) -> None:
+        """It is not connected to; that of an authority without a list is."""
+        revoked = self.authority.issue("example.test")
+        shown = revoked.write(self.folder, "revoked")
+        server_side = TLSContexts(self.settings(certificate=shown[0], private_key=shown[1]))
+        for lists, outcome in (
+            (self.authority.revoke(revoked), False),
+            (self.authority.revoke(), True),
+            (Authority("other authority").revoke(revoked), True),
+        ):
+            client_side = TLSContexts(TLSSettings(ca=self.ca, crl=self.revocations(lists)))
+            client = client_side.client("example.test").clientConnectionForTLS(None)  # type: ignore[arg-type]
+            server = server_side.server().serverConnectionForTLS(None)  # type: ignore[arg-type]
+            if outcome:
+                handshake(client, server)
+            else:
+                self.assertRaises(SSL.Error, handshake, client, server)
+
+    def test_revocation_lists_are_read_again(self) -> None:
+        client = self.authority.issue("sip:client@example.test")
+        shown = client.write(self.folder, "client")
+        path = self.revocations(self.authority.revoke())
+        contexts = TLSContexts(self.settings(verify_client=True, crl=path))
+        self.assertTrue(self.gets_in(contexts, shown))
+        self.revocations(self.authority.revoke(client))
+        contexts.reload()
+        self.assertFalse(self.gets_in(contexts, shown))
+        Path(path).write_bytes(b"rubbish")
+        error = self.assertRaises(TLSFileError, contexts.reload)
+        self.assertEqual(str(error), f"{path}: no PEM certificate revocation list")
+        self.assertFalse(self.gets_in(contexts, shown))
+
+    def test_until_when_revocation_lists_are_valid(self) -> None:
+        day = datetime.timedelta(days=1)
+        lists = [self.authority.revoke(valid_for=days * day) for days in (9, 5)]
+        until = TLSContexts(self.settings(crl=self.revocations(*lists))).crl_until
+        assert until is not None
+        self.assertTrue(4 * day < until - datetime.datetime.now(datetime.UTC) <= 5 * day)
+        self.assertIsNone(TLSContexts(self.settings()).crl_until)
+
     def test_a_chain(self) -> None:
         """What follows the certificate in its file is shown with it."""
         path = Path(self.main[0])
@@ -260,10 +335,12 @@ class ContextTests(SynchronousTestCase):
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
         )
         for change, said in (
-            ({"certificate": missing}, f"{missing}: no such file or directory"),
-            ({"private_key": missing}, f"{missing}: no such file or directory"),
-            ({"ca": missing}, f"{missing}: no such file or directory"),
-            ({"certificate": str(self.folder)}, f"{self.folder}: is a directory"),
+            ({"certificate": missing}, f"{missing}: cannot be read: No such file or directory"),
+            ({"private_key": missing}, f"{missing}: cannot be read: No such file or directory"),
+            ({"crl": missing}, f"{missing}: cannot be read: No such file or directory"),
+            ({"crl": self.ca}, f"{self.ca}: no PEM certificate revocation list"),
+            ({"ca": missing}, f"{missing}: cannot be read: No such file or directory"),
+            ({"certificate": str(self.folder)}, f"{self.folder}: cannot be read: Is a directory"),
             ({"certificate": str(empty)}, f"{empty}: no PEM certificate"),
             ({"certificate": str(truncated)}, f"{truncated}: no PEM certificate"),
             ({"certificate": self.main[1]}, f"{self.main[1]}: no PEM certificate"),
