@@ -16,6 +16,7 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.branch import Branch
+from rvoip.proxy.dialogs import Marks
 from rvoip.proxy.fork import Fork
 from rvoip.proxy.record_route import End
 from rvoip.proxy.route_context import RouteContext
@@ -78,8 +79,7 @@ class ResponseContext:
         """The Max-Breadth of each branch that is started now (RFC 5393 section 5.3.3)."""
         self.incoming = incoming
         self.sender = sender
-        self.marks: dict[str, str] = {}
-        """Our Record-Route values in what was sent: their ``d``, and their flow tokens."""
+        self.marks = Marks()
         self.pinned = pinned
         self.final = 0
         """The status of the final response that went back first; 0 before."""
@@ -209,7 +209,7 @@ class ResponseContext:
         if self.sender is not None:
             self.proxy.dialogs.seal(response, self.transaction.request.call_id, self.marks)
         if 200 <= status < 300:
-            self.proxy.dialogs.accepted(self.transaction.request, response, client.flow)
+            self.proxy.dialogs.accepted(self.transaction.request, response, client.flow, self.marks)
         if response.has("p-asserted-identity") and not self.proxy.trusted(client.flow):
             response.remove("p-asserted-identity")
         branch.response = response

@@ -7,18 +7,16 @@ section 16.7 step 8).
 
 from __future__ import annotations
 
-import re
-
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
-from rvoip.protocols.sip.uri import URI, SipURI
+from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.ends import Ends, Taker
 from rvoip.proxy.forward import drop_routes, undo_strict_route
 from rvoip.proxy.interfaces import IDomains
 from rvoip.proxy.record_route import End, RecordRoutes, address_key
 
-__all__ = ["DIALOG_MAKING", "Dialogs"]
+__all__ = ["DIALOG_MAKING", "Dialogs", "Marks"]
 
 DIALOG_MAKING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"))
 """Requests that make a dialog (NOTIFY: RFC 6665 section 4.3); the proxy stays in the way of what follows."""
@@ -26,9 +24,21 @@ DIALOG_MAKING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"))
 _REFRESHING = frozenset(("INVITE", "UPDATE", "SUBSCRIBE"))
 """Requests whose sender, and whose receiver, may have moved. (NOTIFY is one too, but there are too many.)"""
 
-_SHOWN = re.compile(r";d=([0-9a-f]{24})")
-
 _NOWHERE = "0" * 24
+
+
+class Marks:
+    """Our Record-Route values in what was sent for one request, and in what came back."""
+
+    __slots__ = ("ends", "made", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens: dict[str, str] = {}
+        """The ``d`` of each value that we sent, and its flow token."""
+        self.made: dict[tuple[str, End], str] = {}
+        """The ``d`` that takes the place of one of these in responses of an end."""
+        self.ends: dict[tuple[str | None, str | None, str], End] = {}
+        """What was read of the To, the Contact and the Record-Route of responses."""
 
 
 class Dialogs:
@@ -107,41 +117,58 @@ class Dialogs:
             hop = target = ""  # nobody reaches it
         return End(request.from_.tag or "", hop, target)
 
-    def seal(self, response: Response, call_id: str, marks: dict[str, str]) -> None:
+    def seal(self, response: Response, call_id: str, marks: Marks) -> None:
         """Make our Record-Route values in a response lead to whoever answered.
 
-        `marks` has the ``d`` and the flow token of each that we put into the request. In a response that
-        makes no dialog they lead nowhere.
+        In a response that makes no dialog they lead nowhere.
         """
-        if not response.has("record-route"):
+        names = response.names
+        if "record-route" not in names:
             return
-        shown = [found for value in response.get_all("record-route") for found in _SHOWN.findall(value)]
-        ours = [one for one in shown if one in marks]
+        if names.count("record-route") == 1:
+            line = response.lines[names.index("record-route")]
+            text = line[line.index(":") + 1 :]
+        else:
+            text = ", ".join(response.get_all("record-route"))
+        ours = [shown for shown in marks.tokens if shown in text]
         if not ours:
             return
-        end = self._answerer(response, marks) if response.status < 300 else None
-        for one in ours:
-            made = _NOWHERE if end is None else self.routes.sign(call_id, marks[one], end)
-            response.replace_in("record-route", one, made)
+        if response.status >= 300:
+            for shown in ours:
+                response.replace_in("record-route", shown, _NOWHERE)
+            return
+        above = text[: min([text.index(shown) for shown in ours])]
+        end = self._answerer(response, marks, above if "," in above else "")
+        for shown in ours:
+            key = shown, end
+            made = marks.made.get(key)
+            if made is None:
+                made = marks.made[key] = self.routes.sign(call_id, marks.tokens[shown], end)
+            response.replace_in("record-route", shown, made)
 
-    def _answerer(self, response: Response, marks: dict[str, str]) -> End:
-        """The end that a response comes from."""
-        hop = target = ""
+    def _answerer(self, response: Response, marks: Marks, above: str = "") -> End:
+        """The end that a response comes from; `above` holds what stands above our values in it."""
+        key = response.get("to"), response.get("contact"), above
+        end = marks.ends.get(key)
+        if end is not None:
+            return end
         try:
-            above: URI | None = None
-            for value in response.record_routes:
-                uri = value.uri
-                if isinstance(uri, SipURI) and uri.param("d") in marks:
-                    break
-                above = uri
+            hop = ""
+            if above:
+                for value in response.record_routes:
+                    uri = value.uri
+                    if isinstance(uri, SipURI) and uri.param("d") in marks.tokens:
+                        break
+                    hop = address_key(uri)
             contacts = response.contacts
-            if contacts:
-                target = address_key(contacts[0].uri)
-            return End(response.to.tag or "", "" if above is None else address_key(above), target)
+            target = address_key(contacts[0].uri) if contacts else ""
+            end = End(response.to.tag or "", hop, target)
         except SIPParseError:
-            return End("", hop, "")
+            end = End("", "", "")  # a Contact that nobody can use
+        marks.ends[key] = end
+        return end
 
-    def accepted(self, request: Request, response: Response, flow: Flow) -> None:
+    def accepted(self, request: Request, response: Response, flow: Flow, marks: Marks) -> None:
         """A request got a 2xx: remember who is where now; `flow` is the one that it went out on."""
         method = request.method
         if method == "BYE":
@@ -149,36 +176,34 @@ class Dialogs:
             return
         if method not in _REFRESHING:
             return
-        try:
-            contacts = response.contacts
-            contact = contacts[0].uri if contacts else None
-            call_id, tag = request.call_id, response.to.tag or ""
-            # Where a request came by twice, the one that was nearer to the taker was told first.
-            first = request.to.tag is not None or self.ends.taker(call_id, tag) is None
-            if method == "INVITE" and first and isinstance(contact, SipURI):
-                self.ends.took(call_id, tag, Taker(request.from_.tag or "", contact, flow.token))
-            if request.to.tag is None:
-                return  # the values know of these
+        call_id = request.call_id
+        tag, _, target = self._answerer(response, marks)
+        within = request.to.tag is not None
+        # Where a request came by twice, the one that was nearer to the taker was told first.
+        if method == "INVITE" and (within or self.ends.taker(call_id, tag) is None):
+            contact = response.get("contact")
             if contact is not None:
-                target = address_key(contact)
-                if target != address_key(request.uri):
-                    self.ends.moved(call_id, tag, target)
+                self.ends.took(call_id, tag, Taker(request.from_.tag or "", contact, target, flow.token))
+        if not within:
+            return  # the values know of these
+        if target and target != address_key(request.uri):
+            self.ends.moved(call_id, tag, target)
+        try:
             sent = request.contacts
-            if sent:
-                self.ends.moved(call_id, request.from_.tag or "", address_key(sent[0].uri))
         except SIPParseError:
-            return  # a Contact that nobody can use
+            return
+        if sent:
+            self.ends.moved(call_id, request.from_.tag or "", address_key(sent[0].uri))
 
     def acknowledged(self, ack: Request) -> Taker | None:
         """Who is to get an ACK that followed no route set of ours: the end that accepted the INVITE.
 
         Its Request-URI must be the Contact of that end, or an address of one of our users.
         """
-        tag = ack.to.tag
-        taker = self.ends.taker(ack.call_id, tag or "")
+        taker = self.ends.taker(ack.call_id, ack.to.tag or "")
         uri = ack.uri
         if taker is None or taker.caller_tag != (ack.from_.tag or "") or not isinstance(uri, SipURI):
             return None
-        if self.domains.serves(uri) or address_key(uri) == address_key(taker.uri):
+        if self.domains.serves(uri) or address_key(uri) == taker.target:
             return taker
         return None

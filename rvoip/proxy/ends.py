@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from rvoip.protocols.sip.uri import SipURI
-
 __all__ = ["Ends", "Taker"]
 
 
@@ -17,8 +15,10 @@ class Taker(NamedTuple):
     """Who accepted an INVITE."""
 
     caller_tag: str
-    uri: SipURI
-    """Its Contact."""
+    contact: str
+    """Its Contact, as it came."""
+    target: str
+    """What counts of that: see `rvoip.proxy.record_route.address_key`."""
     flow_token: str
     """The flow that the INVITE went out on."""
 

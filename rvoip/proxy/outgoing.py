@@ -122,7 +122,7 @@ class Outgoing:
             )
             for value, shown, token in reversed(values):
                 request.insert("record-route", value)
-                context.marks[shown] = token
+                context.marks.tokens[shown] = token
         layer = self.proxy.layer
         return layer.prepare(request, flow, branch, f"{MAGIC}{layer.token()}.{context.mark}")
 

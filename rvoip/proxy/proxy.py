@@ -15,6 +15,7 @@ from zope.interface import implementer
 from rvoip.protocols.dialog.interfaces import ITransactionUser
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.transactions import TransactionLayer
+from rvoip.protocols.sip.address import parse_name_addr
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
@@ -369,8 +370,9 @@ class Proxy:
                 taker = None if request.has("route") else self.dialogs.acknowledged(request)
                 if taker is None:
                     return
-                destination = Destination(taker.uri, flow_token=taker.flow_token)
-                ack = forwarded(request, taker.uri)
+                uri = parse_name_addr(taker.contact).sip_uri
+                destination = Destination(uri, flow_token=taker.flow_token)
+                ack = forwarded(request, uri)
             self.outgoing.keep_back(ack, self.trusted(flow))
             hop = next_hop(ack)
             out = None

@@ -237,7 +237,7 @@ class MovedTests(RelayBase):
 class EndsTests(RelayBase):
     def test_it_is_bounded(self) -> None:
         ends = Ends(10)
-        taker = Taker("x", sip("sip:a@b"), "udp/1/2")
+        taker = Taker("x", "<sip:a@b>", "a@b:5060", "udp/1/2")
         for number in range(30):
             ends.moved(f"call {number}", "a", "a@b:5060")
             ends.took(f"call {number}", "a", taker)
