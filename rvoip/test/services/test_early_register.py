@@ -299,7 +299,8 @@ class RefreshCase(RoleCase):
         """The binding as the phone made it first."""
         store: Any = self.role.location.store
         now = self.reactor.seconds()
-        store.remove(AOR, None, now)
+        for aor in AOR, "al@example.test":
+            store.remove(aor, None, now)
         binding = Binding(
             "sip:bob@127.0.0.9:5090",
             contact_key(parse_uri("sip:bob@127.0.0.9:5090")),
