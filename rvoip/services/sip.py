@@ -14,13 +14,13 @@ from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.wheel import TimerWheel
 from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.dialog.transactions import TransactionLayer, TransactionLimits
-from rvoip.protocols.transport.dns import make_resolver
 from rvoip.protocols.transport.errors import ListenError, TLSFileError
 from rvoip.protocols.transport.flow import Flow
 from rvoip.protocols.transport.guard import Guard
 from rvoip.protocols.transport.layer import TransportLayer
 from rvoip.protocols.transport.limits import TransportLimits
 from rvoip.protocols.transport.locate import Locator
+from rvoip.protocols.transport.resolver import make_resolver
 from rvoip.protocols.transport.tls import TLSContexts, TLSName, TLSSettings
 from rvoip.services import config as schema
 from rvoip.services.admission import Admission

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.error import BindError, ConnectError
 from twisted.internet.interfaces import IReactorTime, IResolver
 from twisted.logger import Logger
-from twisted.names import client, dns, hosts
+from twisted.names import dns
 from twisted.names.error import AuthoritativeDomainError, DNSNameError, DomainError
-from twisted.names.resolve import ResolverChain
 from twisted.python.failure import Failure
 
-from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.grammar import split_host_port
-from rvoip.protocols.transport.addresses import canonical_host
 from rvoip.protocols.transport.dns_cache import AnswerCache
 from rvoip.protocols.transport.dns_records import (
     MAX_ALIASES,
@@ -32,7 +27,7 @@ from rvoip.protocols.transport.dns_records import (
     interpret,
 )
 
-__all__ = ["DNSClient", "make_resolver"]
+__all__ = ["DNSClient"]
 
 _LOOKUPS = {
     "A": "lookupAddress",
@@ -45,7 +40,7 @@ _LOCALHOST = {"A": "127.0.0.1", "AAAA": "::1"}
 
 class DNSClient:
     """
-    Asks an `IResolver`, such as `make_resolver` makes.
+    Asks an `IResolver`, such as `rvoip.protocols.transport.resolver.make_resolver` makes.
 
     A question that is already under way is not sent again, at most `max_in_flight` are under way, and answers
     are cached by their TTL (see `AnswerCache`). `timeouts` are the seconds after which each server is asked
@@ -158,49 +153,6 @@ class DNSClient:
         lookup = getattr(self._resolver, _LOOKUPS[question.kind])
         answers, authority, _ = await lookup(question.name.encode("ascii"), self._timeouts)
         return answers, authority
-
-
-def make_resolver(
-    reactor: Any,
-    servers: Sequence[str] = (),
-    *,
-    resolv_conf: str = "/etc/resolv.conf",
-    hosts_file: str = "/etc/hosts",
-) -> IResolver:
-    """
-    A resolver that asks `servers` ("192.0.2.53", "127.0.0.1:5353", "[::1]:5353").
-
-    Without any it reads the hosts file first and asks those of `resolv_conf`, as it is now; 127.0.0.1 where
-    it names none. Raises ValueError for a server that is no numeric address.
-    """
-    if servers:
-        addresses = [_server(text) for text in servers]
-        return cast(IResolver, client.Resolver(servers=addresses, reactor=reactor))
-    try:
-        text = Path(resolv_conf).read_text("ascii", "replace")
-    except OSError:
-        text = ""
-    addresses = []
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0] == "nameserver":
-            host = canonical_host(words[1])
-            if host is not None:
-                addresses.append((host, dns.PORT))
-    asking = client.Resolver(servers=addresses[:3] or [("127.0.0.1", dns.PORT)], reactor=reactor)
-    return cast(IResolver, ResolverChain([hosts.Resolver(hosts_file, ttl=5), asking]))
-
-
-def _server(text: str) -> tuple[str, int]:
-    bare = text if text.count(":") < 2 or text.startswith("[") else f"[{text}]"
-    try:
-        host, port = split_host_port(bare, "server")
-    except SIPParseError:
-        host, port = "", None
-    numeric = canonical_host(host)
-    if numeric is None or port == 0:
-        raise ValueError(f"{text!r} is not the numeric address of a DNS server")
-    return numeric, dns.PORT if port is None else port
 
 
 def _text(name: dns.Name | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -16,13 +15,12 @@ from twisted.names import dns, server
 from twisted.names.authority import FileAuthority
 from twisted.names.client import Resolver
 from twisted.names.error import DNSServerError
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from rvoip.protocols.sip.uri import parse_uri
-from rvoip.protocols.transport.dns import make_resolver
 from rvoip.protocols.transport.flow import Target
 from rvoip.protocols.transport.locate import LocateError, Locator
-from rvoip.testing.memory_reactor import MemoryReactor
+from rvoip.protocols.transport.resolver import make_resolver
 
 real: Any = reactor
 
@@ -177,51 +175,3 @@ class RealServerTests(TestCase):
             await hole.stopListening()
 
         return Deferred.fromCoroutine(run())
-
-
-class MakeResolverTests(SynchronousTestCase):
-    def test_servers(self) -> None:
-        for text, expected in (
-            ("192.0.2.53", ("192.0.2.53", 53)),
-            ("127.0.0.1:5353", ("127.0.0.1", 5353)),
-            ("2001:db8::53", ("2001:db8::53", 53)),
-            ("[::1]:5353", ("::1", 5353)),
-        ):
-            resolver: Any = make_resolver(MemoryReactor(), [text])
-            self.assertEqual(resolver.servers, [expected])
-
-    def test_what_is_no_server(self) -> None:
-        for text in (
-            "dns.example.test",
-            "127.0.0.1:0",
-            "127.0.0.1:99999",
-            "127.0.0.1:x",
-            "",
-            "[::1",
-            "1.2.3.4:5:6",
-        ):
-            with self.subTest(text=text):
-                error = self.assertRaises(ValueError, make_resolver, MemoryReactor(), [text])
-                self.assertIn(repr(text), str(error))
-
-    def test_the_system_s(self) -> None:
-        folder = Path(self.mktemp())
-        folder.mkdir()
-        (folder / "resolv.conf").write_text(
-            "search example.test\nnameserver 192.0.2.53\nnameserver\nnameserver bad\nnameserver ::1\n"
-        )
-        (folder / "hosts").write_text("127.0.0.1 localhost\n192.0.2.44 phone.example.test phone\n")
-        memory = MemoryReactor()
-        resolver: Any = make_resolver(
-            memory, resolv_conf=str(folder / "resolv.conf"), hosts_file=str(folder / "hosts")
-        )
-        self.assertEqual(resolver.resolvers[1].servers, [("192.0.2.53", 53), ("::1", 53)])
-        locator = Locator(resolver, memory, families=(4,))
-        self.assertEqual(
-            memory.result_of(locator.locate(parse_uri("sip:phone.example.test:5060"))),
-            [Target("UDP", "192.0.2.44", 5060)],
-        )
-
-    def test_without_any(self) -> None:
-        resolver: Any = make_resolver(MemoryReactor(), resolv_conf="/nonexistent/resolv.conf")
-        self.assertEqual(resolver.resolvers[1].servers, [("127.0.0.1", 53)])
