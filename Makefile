@@ -8,7 +8,8 @@
 #   make bench    the servers beside Kamailio; BENCH_DIR names the folder of the load driver
 #   make bench-smoke  the same, short and slow: does each load get through?
 #   make soak     SOAK_INPUTS broken messages for the parser; a server busy for SOAK_MINUTES, then killed
-#                 SOAK_KILLS times: answers, memory, bindings; then signal 9 with SOAK_REGISTRATIONS of those
+#                 SOAK_KILLS times: answers, memory, bindings; then signal 9 with SOAK_REGISTRATIONS of those;
+#                 then SOAK_OUTAGE seconds without the Redis or PostgreSQL that two servers share
 #   make clean    remove what these commands made, except the demo's accounts in var/
 
 PYTHON ?= python3
@@ -18,6 +19,7 @@ SOAK_INPUTS ?= 1000000
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 20
 SOAK_REGISTRATIONS ?= 10000
+SOAK_OUTAGE ?= 60
 BIN := $(VENV)/bin
 UNIT_TESTS = $(shell find rvoip/test -name 'test_*.py' -not -path '*/interop/*' | sort | sed 's/\.py$$//; s,/,.,g')
 TESTS ?= $(UNIT_TESTS)
@@ -62,11 +64,12 @@ bench: $(VENV)/.installed
 bench-smoke: $(VENV)/.installed
 	@$(BIN)/python tools/bench.py --smoke $(ROWS)
 
-soak: $(VENV)/.installed
+soak: $(VENV)/.installed $(VENV)/.installed-interop
 	$(BIN)/python tools/fuzz/fuzz_sip.py --inputs $(SOAK_INPUTS)
 	RVOIP_SOAK=1 $(BIN)/python -m twisted.trial rvoip.test.registrar.stores.test_kill
 	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES) --kills $(SOAK_KILLS)
 	RVOIP_KILL_REGISTRATIONS=$(SOAK_REGISTRATIONS) $(BIN)/python -m twisted.trial rvoip.test.hostile.test_kill
+	RVOIP_OUTAGE_SECONDS=$(SOAK_OUTAGE) $(BIN)/python -m twisted.trial rvoip.test.interop.test_shared_location
 
 clean:
 	rm -rf $(VENV) build dist docs/_build rvoip.egg-info _trial_temp* ci-logs .hypothesis .mypy_cache .ruff_cache

@@ -66,7 +66,7 @@ class Database:
                 self._url, connect_args=arguments, pool_size=4, max_overflow=16, pool_timeout=30
             )
         except ImportError:
-            raise StoreError(f"{self.shown}: needs the Python package psycopg") from None
+            raise StoreError(f"{self.shown}: needs psycopg: pip install 'rvoip[postgresql]'") from None
         if self.is_sqlite:
             sa.event.listen(self._engine, "connect", self._connected)
         sa.event.listen(self._engine, "begin", self._begun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
@@ -111,16 +112,24 @@ class PostgreSQLServer:
 
     def kill(self) -> None:
         """End it with signal 9, and with it all its processes."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        self._signal_all(signal.SIGKILL)
         self.process.wait()
 
     def freeze(self) -> None:
         """Stop all its processes where they are: its sockets stay, and nothing is answered."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let them go on."""
-        os.killpg(self.process.pid, signal.SIGCONT)
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: int) -> None:
+        """To the server and to its processes, each of which is a group of its own."""
+        server = self.process.pid
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        for pid in (server, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def close(self) -> None:
         """End it at once."""

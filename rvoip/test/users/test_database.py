@@ -12,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -61,9 +62,9 @@ class URLTests(SynchronousTestCase):
 
     def test_without_the_driver(self) -> None:
         """PostgreSQL needs a package that is not installed with the core."""
-        self.patch(sys, "modules", {**sys.modules, "psycopg": None})
-        error = self.assertRaises(StoreError, Database, "postgresql://rvoip:hunter2@127.0.0.1/x")
-        self.assertIn("needs the Python package psycopg", error.reason)
+        with mock.patch.dict(sys.modules, {"psycopg": None}):
+            error = self.assertRaises(StoreError, Database, "postgresql://rvoip:hunter2@127.0.0.1/x")
+        self.assertIn("needs psycopg: pip install 'rvoip[postgresql]'", error.reason)
         self.assertNotIn("hunter2", error.reason)
 
 
