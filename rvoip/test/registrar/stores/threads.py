@@ -31,11 +31,15 @@ class Pump:
         found: list[Any] = []
         result.addBoth(found.append)
         while not found:
-            call, args = self._calls.get(timeout=30)
-            call(*args)
+            self.pump_one()
         if isinstance(found[0], Failure):
             found[0].raiseException()
         return found[0]
+
+    def pump_one(self) -> None:
+        """Make the next call, as soon as there is one."""
+        call, args = self._calls.get(timeout=30)
+        call(*args)
 
 
 class Gate:
