@@ -90,4 +90,5 @@ class Twistd(Python):
         self, reactor: Any, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
     ) -> None:
         program = "from twisted.scripts.twistd import run; run()"
-        super().__init__(reactor, ["-c", program, "-n", "--pidfile=", *arguments], folder, environment)
+        # -P: an installed twistd does not look for modules in the folder where it is started.
+        super().__init__(reactor, ["-P", "-c", program, "-n", "--pidfile=", *arguments], folder, environment)

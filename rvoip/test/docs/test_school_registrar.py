@@ -31,7 +31,7 @@ reactor: Any = global_reactor
 
 
 class SchoolTestCase(TestCase):
-    """The example's folder on the path, as twistd has it when it is started there."""
+    """The example's folder on the path, as PYTHONPATH puts it there."""
 
     def setUp(self) -> None:
         if not EXAMPLE.exists():
@@ -139,7 +139,7 @@ class RoleTests(SchoolTestCase):
         environment = {
             "RVOIP_SIP__LISTEN": f'["udp:{host}:5060"]',
             "RVOIP_HTTP__LISTEN": "none",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(self.folder), str(ROOT))),
         }
         server = Twistd(reactor, [command, "--config", "registrar.toml"], self.folder, environment)
         try:
