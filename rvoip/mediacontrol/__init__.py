@@ -1,0 +1,1 @@
+"""mediacontrol: what signalling asks of whoever carries the media; session descriptions pass as text."""
