@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from rvoip.auth.verify import DigestVerifier, Kind
@@ -30,6 +29,7 @@ from rvoip.services.domains import Domains
 from rvoip.services.plain_register import PlainRegister, read
 from rvoip.services.registration import Registration
 from rvoip.users.interfaces import ICredentials
+from rvoip.users.passwords import HA1Set
 
 __all__ = ["EarlyRegister"]
 
@@ -141,7 +141,8 @@ class EarlyRegister:
         now = self._now()
         aor = f"{register.user}@{register.domain}"
         bindings = registration.store.lookup(aor, now)
-        if isinstance(bindings, Deferred) or len(bindings) != 1:
+        # Asked like this, since isinstance is slow about a Deferred.
+        if type(bindings) is not tuple or len(bindings) != 1:
             return False
         settings = registration.registrar.settings
         fresh = refreshed_binding(
@@ -164,11 +165,11 @@ class EarlyRegister:
         except StoreError:
             self._failed(Failure(), data, address, flow)
             return True
-        if isinstance(applied, Deferred):
+        if type(applied) is Applied:
+            self._applied(applied, register, data, address, flow)
+        else:
             applied.addCallback(self._applied, register, data, address, flow)
             applied.addErrback(self._failed, data, address, flow)
-        else:
-            self._applied(applied, register, data, address, flow)
         return True
 
     def _is_right(self, register: PlainRegister, source: str) -> bool:
@@ -179,10 +180,11 @@ class EarlyRegister:
         if credentials is None:
             return False
         found = self._credentials.lookup(user, domain)
-        if isinstance(found, Deferred):
-            found.addErrback(lambda _: None)  # the general way asks too, and deals with it
-            return False
         if found is None:
+            return False
+        if type(found) is not HA1Set:
+            waiting: Any = found
+            waiting.addErrback(lambda _: None)  # the general way asks too, and deals with it
             return False
         verdict = self._verify(domain, "REGISTER", credentials, b"", found, self._wall(), source=source)
         if verdict.kind is not Kind.OK:
