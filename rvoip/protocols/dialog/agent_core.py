@@ -113,7 +113,10 @@ class AgentCore:
         """Our Allow value."""
         self.supported = ", ".join(self._supported)
         """Our Supported value."""
-        self.own_headers = (("Allow", self.allow), ("Supported", self.supported))
+        self.own_headers: tuple[tuple[str, str], ...] = (
+            ("Allow", self.allow),
+            ("Supported", self.supported),
+        )
         """What responses to INVITE and UPDATE say of us."""
 
     def random(self) -> float:

@@ -134,19 +134,22 @@ class ClientInvite:
         self._offer_answer.send("INVITE", self._offer)
         agent = self.agent
         request = self.request
-        headers: list[tuple[str, str]] = [("Allow", agent.allow), ("Supported", agent.supported)]
-        headers += reliable_headers(self._reliable)
+        headers: list[tuple[str, str]] = [("Allow", agent.allow), *reliable_headers(self._reliable)]
         if self._timer is not None:
             headers += self._timer.request_headers()
-        for name in ("require", "session-expires", "min-se"):
+        # All that is supported stands in one line; what the caller gave stays as it is.
+        supported = [tag for tag in agent.supported.split(", ") if tag != "100rel"]
+        for name in ("allow", "supported", "require", "session-expires", "min-se"):
             if name not in self._own:
                 request.remove(name)
         for name, value in headers:
             lowered = name.lower()
-            if lowered == "require":
+            if lowered == "supported":
+                supported += [] if value in supported else [value]
+            elif lowered == "require" or lowered not in self._own:
                 request.add(lowered, value)
-            elif lowered not in self._own and not (lowered == "supported" and value != agent.supported):
-                request.set(lowered, value)
+        if "supported" not in self._own:
+            request.add("supported", ", ".join(supported))
         self._outgoing = agent.send(
             request, self._responded, self._unanswered, authentication=self.authentication, flow=self._flow
         )

@@ -194,8 +194,13 @@ class Outgoing:
             self._over = True
         elif self._over and not (transaction.invite and 200 <= status < 300):
             return
-        self._agent.response_seen(response, self.dialog)
-        self._on_response(self, response)
+        try:
+            self._agent.response_seen(response, self.dialog)
+            self._on_response(self, response)
+        except SIPParseError as error:
+            # The peer's doing: not worth a line of log for each.
+            if status >= 200:
+                self._on_failure(self, f"bad response: {error.reason}")
 
     def client_failed(self, transaction: ClientTransaction, reason: str) -> None:
         """See `IClientUser`."""

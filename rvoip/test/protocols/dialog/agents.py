@@ -26,6 +26,7 @@ from rvoip.protocols.transport.layer import TransportLayer
 from rvoip.protocols.transport.locate import Locator
 from rvoip.protocols.transport.selection import LocateError
 from rvoip.testing.network import Datagram, SimulatedNetwork
+from rvoip.testing.phone_wire import PhoneWire
 
 OFFER = Body(b"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nt=0 0\r\n")
 ANSWER = Body(b"v=0\r\no=- 2 1 IN IP4 10.0.0.2\r\ns=-\r\nt=0 0\r\n")
@@ -248,3 +249,116 @@ class Stage:
         """What is left at both ends after long enough a time."""
         self.advance(100)
         return self.alice.leftovers() + self.bob.leftovers()
+
+
+class Peer:
+    """A host whose messages the test writes by hand; `inbox` has what came and was not taken."""
+
+    def __init__(self, stage: Stage, name: str = "peer", address: str = "10.0.0.9") -> None:
+        self.stage = stage
+        self.address = address
+        self.inbox: list[Any] = []
+        self.wire = PhoneWire(
+            stage.network.host(name, address),
+            "UDP",
+            address,
+            5060,
+            received=lambda data, channel: self.inbox.append(parse_message(data)),
+            failed=lambda peer, reason: None,
+            garbage=lambda reason, peer: None,
+        )
+        self.wire.open()
+        self.uri = f"sip:{name}@{address}"
+        self._serial = 0
+
+    def send(self, text: str, to: tuple[str, int] = ("10.0.0.1", 5060)) -> None:
+        """Send, and let the network be quiet again."""
+        self.wire.send(text.encode(), to)
+        self.stage.advance(0.001)
+
+    def take(self) -> list[Any]:
+        """What came since the last time."""
+        taken, self.inbox = self.inbox, []
+        return taken
+
+    def one(self, name: str = "") -> Any:
+        """The one message that came; `name` is its method or status."""
+        taken = self.take()
+        assert len(taken) == 1, [str(one.start_line) for one in taken]
+        if name:
+            shown = taken[0].method if isinstance(taken[0], Request) else str(taken[0].status)
+            assert shown == name, str(taken[0])
+        return taken[0]
+
+    def starts(self) -> list[str]:
+        """What came since the last time, shortened."""
+        return [
+            one.method if isinstance(one, Request) else f"{one.status} {one.cseq.method}"
+            for one in self.take()
+        ]
+
+    def answer(
+        self,
+        request: Request,
+        status: int,
+        tag: str = "t1",
+        extra: str = "",
+        body: Body | None = None,
+        contact: str | None = None,
+    ) -> None:
+        """Answer a request that came."""
+        copied = ("via", "from", "to", "call-id", "cseq", "record-route")
+        lines = [f"SIP/2.0 {status} Answered"]
+        for name, line in zip(request.names, request.lines):
+            if name in copied:
+                if name == "to" and ";tag=" not in line and status > 100 and tag:
+                    line = f"{line};tag={tag}"
+                lines.append(line)
+        if 100 < status < 300:
+            lines.append(f"Contact: <{contact or self.uri}>")
+        self._send_with(lines, extra, body)
+
+    def request(
+        self,
+        method: str,
+        *,
+        uri: str = "sip:alice@10.0.0.1",
+        tag: str = "t1",
+        to_tag: str = "",
+        call_id: str = "",
+        cseq: int = 1,
+        branch: str = "",
+        extra: str = "",
+        body: Body | None = None,
+    ) -> None:
+        """Send a request, each with a branch and a Call-ID of its own unless given."""
+        self._serial += 1
+        lines = [
+            f"{method} {uri} SIP/2.0",
+            f"Via: SIP/2.0/UDP {self.address}:5060;branch={branch or f'z9hG4bK-{self._serial}'}",
+            "Max-Forwards: 70",
+            f"From: <{self.uri}>;tag={tag}",
+            f"To: <sip:alice@10.0.0.1>{to_tag and ';tag=' + to_tag}",
+            f"Call-ID: {call_id or f'{self._serial}@{self.address}'}",
+            f"CSeq: {cseq} {method}",
+            f"Contact: <{self.uri}>",
+        ]
+        self._send_with(lines, extra, body)
+
+    def within(self, dialog: Dialog, method: str, cseq: int, **more: Any) -> None:
+        """Send a request within a dialog of Alice's."""
+        self.request(
+            method,
+            uri="sip:alice@10.0.0.1",
+            tag=dialog.remote_tag,
+            to_tag=dialog.local_tag,
+            call_id=dialog.call_id,
+            cseq=cseq,
+            **more,
+        )
+
+    def _send_with(self, lines: list[str], extra: str, body: Body | None) -> None:
+        if body is not None:
+            extra += f"Content-Type: {body.type}\r\n"
+        content = "" if body is None else body.content.decode()
+        self.send("\r\n".join(lines) + f"\r\n{extra}Content-Length: {len(content)}\r\n\r\n{content}")
