@@ -131,10 +131,11 @@ class Gateway:
         """Calls that it has at present, those that are being set up among them."""
         return 0 if self.loads is None else self.loads.of(self.id)
 
-    @property
-    def full(self) -> bool:
-        """Whether it takes no more calls."""
-        return 0 < self.limit <= self.calls
+    def takes(self, call_id: str) -> bool:
+        """Whether it takes this call, or has it: it may come again, with credentials."""
+        if not 0 < self.limit <= self.calls:
+            return True
+        return self.loads is not None and self.loads.has(call_id, self.id)
 
 
 class GatewaySet:
@@ -148,14 +149,14 @@ class GatewaySet:
         self.gateways = list(gateways)
         self.turn = 0
 
-    def choose(self, key: str, now: float, random: Callable[[], float]) -> list[Gateway]:
-        """The gateways to try, in order; none when all are out of order or full.
+    def choose(self, key: str, call_id: str, now: float, random: Callable[[], float]) -> list[Gateway]:
+        """The gateways to try for a call, in order; none when all are out of order or full.
 
         Those that fail lately come after all that are well.
         """
         turn = self.turn
         self.turn += 1
-        free = [one for one in self.gateways if not one.full]
+        free = [one for one in self.gateways if one.takes(call_id)]
         ranked: list[Gateway] = []
         for state in (ACTIVE, PROBING):
             fit = [one for one in free if one.health.look(now) == state]
@@ -201,7 +202,8 @@ class Gateways:
         group = self.sets[name]
         rules = group.rules
         headers = options.pop("headers", ())
-        chosen = group.choose(hash_key(rules.algorithm, request, uri), self._now(), self._random)
+        key = hash_key(rules.algorithm, request, uri)
+        chosen = group.choose(key, request.call_id, self._now(), self._random)
         if not chosen:
             raise Refused(503, "No gateway", headers=(("Retry-After", "10"),), stateless=True)
         if request.method == "INVITE":

@@ -35,6 +35,11 @@ class Loads:
         self._forget()
         return self._count.get(gateway, 0)
 
+    def has(self, call_id: str, gateway: str) -> bool:
+        """Whether a call is with this gateway."""
+        known = self._answered.get(call_id) or self._beginning.get(call_id)
+        return known is not None and known[0] == gateway
+
     def began(self, call_id: str, gateway: str) -> None:
         """A call is sent to a gateway."""
         if call_id in self._answered:

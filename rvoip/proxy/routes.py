@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rvoip.protocols.sip.names import KNOWN
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.proxy.numbers import NumberPlan
 from rvoip.proxy.pattern import Pattern
@@ -71,7 +72,7 @@ class Route:
         self.public = public
         self.cost = cost
         self.methods = frozenset(methods)
-        self.headers = tuple(headers)
+        self.headers = tuple([(KNOWN.get(key) or key.lower(), value) for key, value in headers])
         self.name = name
 
     def __repr__(self) -> str:

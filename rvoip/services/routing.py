@@ -14,6 +14,8 @@ from twisted.application.service import Service
 from rvoip.common.errors import ConfigError
 from rvoip.common.events import EventBus, Subscription
 from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import is_token
+from rvoip.protocols.sip.names import KNOWN
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.proxy.aliases import AliasError, Aliases, alias_target, read_aliases
 from rvoip.proxy.dispatcher_list import DispatcherListError, Entry, read_dispatcher_list
@@ -37,6 +39,11 @@ from rvoip.services.sip import SIPService
 __all__ = ["Routing"]
 
 _PROBE_DEFAULT = 30.0
+
+_OURS = frozenset(
+    "via from to call-id cseq max-forwards route record-route contact content-length content-type".split()
+)
+"""Headers that requests stand and fall with."""
 
 
 class Prepared:
@@ -201,8 +208,10 @@ def _route(one: OneRoute, plan: NumberPlan, file: str, key: str) -> Route:
 
 
 def _check_header(name: str, value: str, file: str, key: str) -> None:
-    if not name.replace("-", "").isalnum() or not name.isascii() or not value.isprintable():
+    if not is_token(name) or not value.isprintable():
         raise ConfigError(file, key, f"{name!r} cannot be written as a header")
+    if (KNOWN.get(name) or name.lower()) in _OURS:
+        raise ConfigError(file, key, f"{name} is not for a route to set")
 
 
 def _gateway_set(
