@@ -16,6 +16,7 @@ __all__ = [
     "KEYS_READ",
     "KEYS_WRITE",
     "OPERATIONS_READ",
+    "OPERATIONS_WRITE",
     "ROLES_WRITE",
     "SCOPES",
     "TRACES_READ",
@@ -32,6 +33,7 @@ KEYS_WRITE: Final = "keys:write"
 BINDINGS_READ: Final = "bindings:read"
 BINDINGS_WRITE: Final = "bindings:write"
 OPERATIONS_READ: Final = "operations:read"
+OPERATIONS_WRITE: Final = "operations:write"
 TRACES_READ: Final = "traces:read"
 
 SCOPES: Final = (
@@ -43,6 +45,7 @@ SCOPES: Final = (
     BINDINGS_READ,
     BINDINGS_WRITE,
     OPERATIONS_READ,
+    OPERATIONS_WRITE,
     TRACES_READ,
 )
 

@@ -23,6 +23,7 @@ from rvoip.registrar.settings import RegistrarSettings
 from rvoip.services.accounts import AccountsService
 from rvoip.services.activity import RegistrationChanged, log_activity
 from rvoip.services.authenticate import Authenticator
+from rvoip.services.calls import CallsService
 from rvoip.services.certificates import warn_of_expiry
 from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
@@ -46,7 +47,7 @@ class SIPRole(Role):
     """A registrar, a proxy, or both on the same sockets.
 
     Its parts are attributes, for a .tac or a test to reach: `sip`, `accounts`, `location`, `registration`,
-    `proxy`, `events`, `tracing`, `http`.
+    `proxy`, `calls`, `events`, `tracing`, `http`.
     """
 
     sip: SIPService
@@ -75,6 +76,7 @@ class SIPRole(Role):
         self.registration = self._make_registration(file, proxy) if registrar else None
         self.routing = Routing(reactor, self.sip, config.proxy, file, self.events) if proxy else None
         self.proxy = self._make_proxy(file) if proxy else None
+        self.calls = self._make_calls() if self.proxy is not None else None
         self.screen = Screen(self.routing.peers if self.routing is not None else None)
         self.screen.use(config.guard.scanners)
         self.core = Core(self.sip.domains, self.registration, self.proxy, self.screen)
@@ -90,10 +92,12 @@ class SIPRole(Role):
         if proxy:
             self.add(SecretService(secret_path(config), self.record_routes.use), "secret")
         self.add(self.location, "location")
-        if self.http.service is not None:
-            self.add(self.http.service, "http", CLOSE_DEADLINE + 1)
         if self.routing is not None:
             self.add(self.routing, "routing")
+        if self.calls is not None:
+            self.add(self.calls, "calls")
+        if self.http.service is not None:
+            self.add(self.http.service, "http", CLOSE_DEADLINE + 1)
         self.add(self.sip, "sip")
 
     def _make_accounts(self, file: str) -> AccountsService:
@@ -165,6 +169,11 @@ class SIPRole(Role):
         self._use_routing(proxy)
         return proxy
 
+    def _make_calls(self) -> CallsService:
+        assert self.proxy is not None
+        most = self.config.proxy.dialogs
+        return CallsService(self._reactor, self.proxy, most, self.events, time.time, self.sip.tokens)
+
     def _trusts(self, flow: Flow) -> bool:
         """Whether what the flow's peer asserts of identities is believed."""
         routing = self.routing
@@ -230,6 +239,8 @@ class SIPRole(Role):
         if self.proxy is not None:
             self.proxy.settings = proxy_settings(config)
             self._use_routing(self.proxy)
+        if self.calls is not None:
+            self.calls.use(config.proxy.dialogs)
 
 
 def secret_path(config: Config) -> str:

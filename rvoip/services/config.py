@@ -220,9 +220,12 @@ requests for foreign domains (unset)."""
 beside the accounts."""
     fork: Literal["parallel", "sequential"] = "parallel"
     """Ring all contacts of a user at once, or by falling q."""
+    dialogs: Count = 20000
+    """Calls that are up of which the proxy knows, to list, end and account for them; beyond it the oldest \
+are forgotten. 0: none. They need `record_route`."""
     timer_c: Annotated[float, Meta(ge=1)] = 185.0
-    """Seconds without any further response after which a ringing phone is cancelled, and the caller told 408; \
-over 3 minutes by RFC 3261 section 16.6 step 11."""
+    """Seconds without any further response after which a ringing phone is cancelled, and the caller told \
+408; over 3 minutes by RFC 3261 section 16.6 step 11."""
     alias_file: ConfigPath = ""
     """File of more aliases, lines `NAME,TARGET[,TARGET...]`."""
     alias_store: StoreURL = ""

@@ -16,8 +16,11 @@ from rvoip.services.admission import FAR_BEHIND
 from rvoip.services.bindings_api import serve_bindings
 from rvoip.services.callers import Callers
 from rvoip.services.config import HTTP
+from rvoip.services.dialogs_api import serve_dialogs
+from rvoip.services.gateways_api import serve_gateways
 from rvoip.services.metrics import sip_metrics
 from rvoip.services.operations_api import Status, serve_ladders, serve_status, serve_transactions
+from rvoip.services.rpc import RPC, serve_rpc
 from rvoip.services.users_api import serve_keys, serve_users
 
 if TYPE_CHECKING:
@@ -93,6 +96,15 @@ class HTTPSide:
         """
         self._callers.guard.use(token)
 
+    def now(self) -> float:
+        """The reactor's clock."""
+        seconds: float = self._reactor.seconds()
+        return seconds
+
+    def wall_of(self, then: float) -> float:
+        """The wall time of a point in time of the reactor's clock."""
+        return time.time() - self.now() + then
+
     def status(self) -> Status:
         """How the role is."""
         role, sip = self._role, self._role.sip
@@ -107,10 +119,19 @@ class HTTPSide:
             aors=aors,
             bindings=bindings,
             transactions=sip.transactions.servers + sip.transactions.clients,
+            dialogs=0 if role.calls is None else len(role.calls.calls),
+            gateways=self._gateways(),
             connections=sip.transport.connections,
             calls=0 if role.ring is None else len(role.ring),
             lag=role.lag.lag,
         )
+
+    def _gateways(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        routing = self._role.routing
+        for one in [] if routing is None else routing.gateways.gateways():
+            counts[one["state"]] = counts.get(one["state"], 0) + 1
+        return counts
 
     def _add_checks(self) -> None:
         role = self._role
@@ -141,6 +162,9 @@ class HTTPSide:
         serve_bindings(api, role.location.store, self._reactor.seconds, time.time, self._removed)
         serve_transactions(api, role.sip.transactions)
         serve_ladders(api, lambda: role.ring)
+        serve_dialogs(api, role.calls)
+        serve_gateways(api, None if role.routing is None else role.routing.gateways)
+        serve_rpc(api, RPC(role, lambda: (self._began_wall, self.now() - self._began)))
 
     def _removed(self, removed: Removed) -> None:
         """Tell whoever listens that an operator took bindings away."""

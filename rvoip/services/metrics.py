@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rvoip.common.metrics import Metrics
+from rvoip.proxy.health import STATES
 from rvoip.services.certificates import certificate_ends
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def sip_metrics(role: SIPRole) -> Metrics:
         metrics.collect_from(
             "forwarded", "Requests sent on, one a branch", lambda: proxy.forwarded, "counter"
         )
+    _calls(metrics, role)
     return metrics
 
 
@@ -150,6 +152,22 @@ def _registrar(metrics: Metrics, role: SIPRole) -> None:
             lambda: registration.unavailable,
             "counter",
         )
+
+
+def _calls(metrics: Metrics, role: SIPRole) -> None:
+    service, routing = role.calls, role.routing
+    if service is not None:
+        metrics.collect_from("dialogs", "Calls that are up", lambda: len(service.calls))
+        metrics.collect_from("calls", "Calls that were answered", lambda: service.calls.total, "counter")
+    if routing is not None:
+
+        def states() -> Samples:
+            counts = dict.fromkeys(STATES, 0)
+            for one in routing.gateways.gateways():
+                counts[one["state"]] += 1
+            return [((state,), count) for state, count in counts.items()]
+
+        metrics.collect_labelled("gateways", "Gateways by state", ("state",), states)
 
 
 def _process(metrics: Metrics, role: SIPRole) -> None:

@@ -39,6 +39,10 @@ class Status(msgspec.Struct, frozen=True):
     bindings: int
     transactions: int
     """Those under way, as server and as client."""
+    dialogs: int
+    """Calls that are up and pass here."""
+    gateways: dict[str, int]
+    """How many there are in each state."""
     connections: int
     """Open TCP and TLS connections, and those being opened."""
     calls: int

@@ -41,6 +41,8 @@ class StatusTests(OperationsCase):
                 "bindings": 2,
                 # The 200 to the INVITE may come again (RFC 6026).
                 "transactions": 2,
+                "dialogs": 0,
+                "gateways": {},
                 "connections": 1,
                 "calls": 1,
                 "lag": 0.0,
@@ -123,7 +125,8 @@ class LaddersTests(OperationsCase):
         self.assertEqual((ladder["call_id"], ladder["left_out"]), (first.call_id, 0))
         message = ladder["messages"][0]
         self.assertLess(abs(message.pop("at") - time.time()), 60)
-        self.assertTrue(message.pop("text").startswith("INVITE sip:bob@example.test SIP/2.0\r\nVia: "))
+        self.assertTrue(message["text"].startswith("INVITE sip:bob@example.test SIP/2.0\r\nVia: "))
+        size = len(message.pop("text"))
         self.assertEqual(
             message,
             {
@@ -131,6 +134,7 @@ class LaddersTests(OperationsCase):
                 "transport": "UDP",
                 "source": "127.0.64.21:5070",
                 "destination": f"{HOST}:5060",
+                "size": size,
                 "summary": "INVITE (SDP)",
             },
         )
