@@ -190,6 +190,7 @@ class AssertedIdentityTests(SmugglingCase):
     def test_in_an_ack_and_in_a_dialog(self) -> None:
         server = self.serve("proxy")
         bob = self.behind(server)
+        bob.headers = (f"Contact: <sip:bob@{bob.sent_by}>",)
         with Datagrams(ATTACKER, server.address) as alice:
             invite = request("INVITE", BOB, sent_by=alice.sent_by, call_id="dialog")
             alice.send(invite)
