@@ -268,6 +268,9 @@ class RTPEngines:
     ) -> dict[str, Value]:
         if len(sdp) > _LARGEST_SDP:
             raise MediaRefused("the session description is too large")
+        given = self.options.get("flags")
+        # Its own mark in a description keeps an engine from being put into a call that comes by twice.
+        flags: list[Value] = ["loop-protect", *(given if isinstance(given, list) else ())]
         arguments: dict[str, Value] = {
             "replace": ["origin", "session-connection"],
             **self.options,
@@ -281,6 +284,8 @@ class RTPEngines:
             arguments["via-branch"] = branch
         if received:
             arguments["received-from"] = ["IP6" if ":" in received else "IP4", received]
+            flags.append("SIP-source-address")
+        arguments["flags"] = flags
         return arguments
 
 

@@ -180,10 +180,9 @@ class SIPRole(Role):
         return self.sip.trusts(flow) or (routing is not None and routing.peers.asserts_identity(flow))
 
     def _use_routing(self, proxy: Proxy) -> None:
-        """Have the proxy ask the router of the configuration, as long as that has any rule."""
-        routing = self.routing
-        if routing is not None:
-            proxy.routers = (routing.router,) if routing.decides else ()
+        """Have the proxy ask the routers of the configuration."""
+        if self.routing is not None:
+            proxy.routers = self.routing.routers
 
     def _known(self, aor: str) -> Any:
         table = self.config.registrar

@@ -226,6 +226,8 @@ are forgotten. 0: none. They need `record_route`."""
     timer_c: Annotated[float, Meta(ge=1)] = 185.0
     """Seconds without any further response after which a ringing phone is cancelled, and the caller told \
 408; over 3 minutes by RFC 3261 section 16.6 step 11."""
+    router: str = ""
+    """`package.Class` of a router of your own (`rvoip.proxy.interfaces.IRouter`), which is asked first."""
     alias_file: ConfigPath = ""
     """File of more aliases, lines `NAME,TARGET[,TARGET...]`."""
     alias_store: StoreURL = ""

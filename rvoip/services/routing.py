@@ -6,6 +6,7 @@ import ipaddress
 import random
 import sqlite3
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rvoip.proxy.enum_lookup import EnumLookup
 from rvoip.proxy.events import HungUp
 from rvoip.proxy.gateways import Gateway, Gateways, GatewaySet, SetRules
 from rvoip.proxy.health import ACTIVE
+from rvoip.proxy.interfaces import IRouter
 from rvoip.proxy.numbers import NumberPlan
 from rvoip.proxy.pattern import Pattern, PatternError
 from rvoip.proxy.peers import Peer, Peers
@@ -49,15 +51,38 @@ _OURS = frozenset(
 class Prepared:
     """What a configuration says, checked; `states` are those in which lists want gateways to begin."""
 
-    __slots__ = ("peers", "rules", "sets", "states")
+    __slots__ = ("peers", "plugin", "plugin_name", "rules", "sets", "states")
 
     def __init__(
-        self, rules: RoutingRules, sets: list[GatewaySet], states: dict[str, str], peers: list[Peer]
+        self,
+        rules: RoutingRules,
+        sets: list[GatewaySet],
+        states: dict[str, str],
+        peers: list[Peer],
+        plugin: Any,
+        plugin_name: str,
     ) -> None:
         self.rules = rules
         self.sets = sets
         self.states = states
         self.peers = peers
+        self.plugin = plugin
+        self.plugin_name = plugin_name
+
+
+def make_router(name: str, reactor: Any, file: str) -> Any:
+    """The operator's own router: an instance of the class that `[proxy] router` names, made with the reactor.
+
+    Raises `ConfigError` when there is none, or it is no `IRouter`.
+    """
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        made = getattr(import_module(module_name), class_name)(reactor)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(file, "proxy.router", f"{name!r} cannot be made: {error}") from None
+    if not IRouter.providedBy(made):
+        raise ConfigError(file, "proxy.router", f"{name!r} does not implement IRouter")
+    return made
 
 
 class Routing(Service):
@@ -71,6 +96,8 @@ class Routing(Service):
         self._sip = sip
         self._events = events
         self._ended: Subscription[Any] | None = None
+        self._plugin: Any = None
+        self._plugin_name = ""
         self.gateways = Gateways(reactor.seconds, random.SystemRandom().random)
         self.peers = Peers()
         self.router = Router(
@@ -82,10 +109,11 @@ class Routing(Service):
         self.use(self.prepare(table, file))
 
     @property
-    def decides(self) -> bool:
-        """Whether there is any rule: else the router need not be asked."""
+    def routers(self) -> tuple[Any, ...]:
+        """Whom the proxy asks: the operator's own router, then that of the tables if they say anything."""
         rules = self.router.rules
-        return bool(len(rules.routes) or len(rules.aliases) or rules.enum)
+        own = (self._plugin,) if self._plugin is not None else ()
+        return (*own, self.router) if len(rules.routes) or len(rules.aliases) or rules.enum else own
 
     def use(self, prepared: Prepared) -> None:
         """Go by what was prepared from now on."""
@@ -96,6 +124,7 @@ class Routing(Service):
         for id, state in prepared.states.items():
             if id not in before:
                 self.gateways.set_state(id, state)
+        self._plugin, self._plugin_name = prepared.plugin, prepared.plugin_name
         self._listen()
 
     def prepare(self, table: ProxyTable, file: str) -> Prepared:
@@ -129,7 +158,10 @@ class Routing(Service):
             enum = EnumLookup(self._sip.locator.dns, table.enum, self._reactor)
         rules = RoutingRules(RouteTable(routes, plan), _aliases(table, plan, file), plan, enum)
         peers = [_peer(one, file, number) for number, one in enumerate(table.peer)]
-        return Prepared(rules, sets, states, peers)
+        plugin = self._plugin
+        if table.router != self._plugin_name:
+            plugin = make_router(table.router, self._reactor, file) if table.router else None
+        return Prepared(rules, sets, states, peers, plugin, table.router)
 
     def _identity(self) -> str:
         """The From of our probes: the first address that we listen on."""

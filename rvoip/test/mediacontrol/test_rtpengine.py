@@ -85,6 +85,7 @@ class RTPEngineTests(TestCase):
             },
         )
         self.assertNotIn("to-tag", first)
+        self.assertEqual(first["flags"], [b"loop-protect", b"SIP-source-address"])
         self.assertEqual(second["to-tag"], b"b")
         self.assertEqual(second["received-from"], [b"IP6", b"2001:db8::1"])
         self.assertEqual(third["from-tag"], b"a")
