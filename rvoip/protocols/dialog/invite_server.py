@@ -96,9 +96,11 @@ class ServerInvite:
         if self._over:
             raise WrongState("the INVITE is answered")
         session = session or self.session
-        if reliable is None or (not reliable and "100rel" in self.request.option_tags("require")):
-            reliable = self.reliable
-        reliable = reliable and self.reliable and status > 100
+        must = self.reliable and "100rel" in self.request.option_tags("require")
+        if reliable is None:
+            # The first reliable response to an INVITE without an offer has one (RFC 3262 section 5).
+            reliable = body is not None or session.offer_answer.expects("reliable 1xx") != "offer"
+        reliable = must or (reliable and self.reliable)
         described = body is not None and body.type.partition(";")[0].strip().lower() == SDP
         try:
             session.offer_answer.send("reliable 1xx" if reliable else "1xx", body if described else None)
