@@ -58,7 +58,7 @@ docs: $(VENV)/.installed-docs
 	$(BIN)/pydoctor --config docs/pydoctor.ini
 	@echo "docs/_build/html/index.html and docs/_build/api/index.html"
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed $(VENV)/.installed-redis $(VENV)/.installed-postgresql
 	@$(BIN)/python tools/bench.py $(ROWS)
 
 bench-smoke: $(VENV)/.installed

@@ -10,13 +10,18 @@ each load is short and slow, and only a failed unit of work counts: a busy machi
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from rvoip.test.interop.postgresql import PostgreSQLServer
+from rvoip.test.interop.redis import RedisServer
 
 
 class Row(NamedTuple):
@@ -78,26 +83,56 @@ def measure(folder: Path, row: Row, options: argparse.Namespace) -> tuple[str, b
     return line, not b["failed"] and (options.smoke or ratio <= row.bound)
 
 
-def measure_durable(folder: Path) -> tuple[str, bool]:
-    """The highest clean rates of registrations that are on disk before they are answered, both servers.
+def clean_rate(folder: Path, first: float, step: float, location: Callable[[str], str]) -> float:
+    """The highest clean rate of registrations of ours, tried from `first` on, `step` times more each time.
 
-    Ours gets a new database for each rate: the driver's phones have another port each time, and bindings that
-    outlive the server would fill up.
+    Each rate gets an empty store, which `location` makes (in a folder, if it wants one): the driver's phones
+    have another port each time, and bindings that outlive the server would fill up. 0 when none is clean.
     """
-    peer = drive(folder, "max", "register", str(folder / "targets/kamailio_sqlite.ini"), *_DURABLE_LOAD)[-1]
-    rate = best = peer["max_rate"] * DURABLE
     path = str(folder / "targets/rvoip_registrar.ini")
+    best, rate = 0.0, first
     while True:
         with tempfile.TemporaryDirectory() as run:
             load = ["--rate", str(rate), "--runs", "1", "--seconds", "5", "--fill-rate", "1000"]
-            found = drive(folder, "run", "register", path, *load, location=f"sqlite:{run}/location.db")[0]
+            found = drive(folder, "run", "register", path, *load, location=location(run))[0]
         clean = found["retransmissions"] <= 0.001 * found["completed"] and found["p99_ms"] is not None
         if found["failed"] or not clean or found["p99_ms"] >= 100:
-            break
-        best, rate = rate, rate * 1.2
-    kept = rate > peer["max_rate"] * DURABLE
-    ours = f"{best:.0f}" if kept else f"below {best:.0f}"
-    return f"durable REGISTER/s, p99 under 100 ms: peer {peer['max_rate']:.0f}, rvoip {ours}", kept
+            return best
+        best, rate = rate, rate * step
+
+
+def measure_durable(folder: Path) -> tuple[str, bool]:
+    """The highest clean rates of registrations that are on disk before they are answered, both servers."""
+    peer = drive(folder, "max", "register", str(folder / "targets/kamailio_sqlite.ini"), *_DURABLE_LOAD)[-1]
+    goal = peer["max_rate"] * DURABLE
+    best = clean_rate(folder, goal, 1.2, lambda run: f"sqlite:{run}/location.db")
+    ours = f"{best:.0f}" if best else f"below {goal:.0f}"
+    return f"durable REGISTER/s, p99 under 100 ms: peer {peer['max_rate']:.0f}, rvoip {ours}", best > 0
+
+
+def measure_shared(folder: Path) -> tuple[str, bool]:
+    """The same of ours with Redis and PostgreSQL, which take part of the same two cores."""
+    with tempfile.TemporaryDirectory() as place:
+        redis = RedisServer(Path(place), "127.0.70.5")
+        names = itertools.count()
+        try:
+            by_redis = clean_rate(folder, 500, 1.25, lambda _: f"{redis.url}?prefix={next(names)}")
+        finally:
+            redis.close()
+        postgresql = PostgreSQLServer(Path(place), "127.0.70.5")
+
+        def emptied(_: str) -> str:
+            postgresql.empty()
+            return postgresql.url
+
+        try:
+            by_postgresql = clean_rate(folder, 500, 1.25, emptied)
+        finally:
+            postgresql.close()
+    return (
+        f"durable REGISTER/s in a shared store, p99 under 100 ms: Redis {by_redis:.0f}, "
+        f"PostgreSQL {by_postgresql:.0f}"
+    ), min(by_redis, by_postgresql) > 0
 
 
 def measure_memory(folder: Path) -> tuple[str, bool]:
@@ -119,7 +154,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--smoke", action="store_true")
-    others = {"durable": measure_durable, "memory": measure_memory}
+    others = {"durable": measure_durable, "durable-shared": measure_shared, "memory": measure_memory}
     names = [*ROWS, *others]
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(names))
     options = parser.parse_args()

@@ -197,14 +197,15 @@ class Users(Table):
     """`[users]`: accounts."""
 
     store: StoreURL = "sqlite:users.db"
-    """`sqlite:PATH`."""
+    """`sqlite:PATH` or `postgresql://USER:PASSWORD@HOST/NAME`."""
 
 
 class Location(Table):
     """`[location]`: bindings."""
 
     store: StoreURL = "memory:"
-    """`memory:` or `sqlite:PATH`; with SQLite a 200 is sent after the binding is on disk."""
+    """`memory:`, `sqlite:PATH`, `redis://HOST:PORT/DB` or `postgresql://HOST/NAME`; a 200 is sent after the \
+binding is on disk, where it is kept on one."""
 
 
 class Proxy(Table):
