@@ -31,6 +31,7 @@ from rvoip.services.core import Core
 from rvoip.services.early_register import EarlyRegister
 from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
+from rvoip.services.nat_ping import NATPing
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role, named_class
 from rvoip.services.routing import Routing
@@ -74,6 +75,12 @@ class SIPRole(Role):
         self.location = self._make_location(file)
         self.record_routes = RecordRoutes(os.urandom(32))
         self.registration = self._make_registration(file, proxy) if registrar else None
+        table = config.registrar or RegistrarTable()
+        self.nat_ping = (
+            NATPing(reactor, self.sip, self.location, table.nat_ping, table.nat_ping_interval)
+            if registrar
+            else None
+        )
         self.routing = Routing(reactor, self.sip, config.proxy, file, self.events) if proxy else None
         self.proxy = self._make_proxy(file) if proxy else None
         self.calls = self._make_calls() if self.proxy is not None else None
@@ -94,6 +101,8 @@ class SIPRole(Role):
         self.add(self.location, "location")
         if self.routing is not None:
             self.add(self.routing, "routing")
+        if self.nat_ping is not None:
+            self.add(self.nat_ping, "nat-ping")
         if self.calls is not None:
             self.add(self.calls, "calls")
         if self.http.service is not None:
@@ -234,6 +243,9 @@ class SIPRole(Role):
         warn_of_expiry(config, time.time())
         if self.registration is not None:
             self.registration.registrar.settings = registrar_settings(config.registrar or RegistrarTable())
+        if self.nat_ping is not None:
+            table = config.registrar or RegistrarTable()
+            self.nat_ping.use(table.nat_ping, table.nat_ping_interval)
         self.screen.use(config.guard.scanners)
         if self.proxy is not None:
             self.proxy.settings = proxy_settings(config)

@@ -186,6 +186,10 @@ class Registrar(Table):
     """Service-Route values of every 200 (RFC 3608)."""
     flow_timer: Count = 0
     """Flow-Timer in seconds for clients that use outbound (RFC 5626); 0: none."""
+    nat_ping: Literal["none", "crlf", "options"] = "none"
+    """What is sent to phones behind NATs to keep their way open: nothing, CRLF over UDP, or OPTIONS."""
+    nat_ping_interval: Annotated[float, Meta(ge=1)] = 25.0
+    """Seconds between two of them to the same phone; all phones are spread over this time."""
     strict_path: bool = False
     """Refuse with 420 a REGISTER with a Path whose phone does not say that it supports that (RFC 3327 \
 section 5.3): the Path of an edge proxy, for nearly all phones."""
