@@ -92,7 +92,9 @@ class SIPRole(Role):
         self._activity: list[Subscription[Any]] = []
         self._log_activity(config.log.activity)
         self.registrations = dict.fromkeys(("created", "refreshed", "removed", "expired"), 0)
-        self.tracing = Tracing(config.trace, self.sip.transport, self.sip.transactions, time.time)
+        self.tracing = Tracing(
+            reactor, config.trace, file, self.sip.transport, self.sip.transactions, time.time
+        )
         self.http = HTTPSide(reactor, self, file)
         self.add(self.lag, "lag")
         self.add(self.accounts, "accounts")
@@ -105,6 +107,9 @@ class SIPRole(Role):
             self.add(self.nat_ping, "nat-ping")
         if self.calls is not None:
             self.add(self.calls, "calls")
+        for service in (self.tracing.sender, self.tracing.listener):
+            if service is not None:
+                self.add(service)
         if self.http.service is not None:
             self.add(self.http.service, "http", CLOSE_DEADLINE + 1)
         self.add(self.sip, "sip")
@@ -119,7 +124,7 @@ class SIPRole(Role):
         """Answer plain REGISTERs before they are parsed, unless each message is to be traced."""
         if self.registration is None:
             return
-        if config.trace.keep and config.trace.registrations:
+        if config.trace.registrations and (config.trace.keep or config.trace.hep):
             self.sip.transport.intake.early = None
             return
         self.sip.transport.intake.early = EarlyRegister(

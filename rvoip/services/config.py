@@ -167,6 +167,16 @@ class Trace(Table):
     """Calls (Call-IDs) whose messages are kept; 0: none."""
     registrations: bool = False
     """Keep REGISTER and OPTIONS as well; where there are many phones they push the calls out."""
+    hep: str = ""
+    """Collector that all messages are sent to, `udp:host:port` or `tcp:host:port` (HEP3, as Homer takes \
+it): as they are, with digests and media keys; REGISTER and OPTIONS only with `registrations`."""
+    hep_id: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)] = 1
+    """Number by which a collector tells this element from others."""
+    hep_key: str = ""
+    """Password in what is sent to the collector, and asked of what comes to `hep_listen`."""
+    hep_listen: str = ""
+    """`host:port` for the messages of other elements (HEP3 over UDP and TCP), so that a ladder shows them \
+all; other than on loopback it needs `hep_key`."""
 
 
 class Registrar(Table):

@@ -189,6 +189,19 @@ def _process(metrics: Metrics, role: SIPRole) -> None:
         "Memory that kept messages take, about",
         lambda: 0 if role.ring is None else role.ring.size,
     )
+    sender, listener = role.tracing.sender, role.tracing.listener
+    metrics.collect_labelled(
+        "hep_packets",
+        "Captured messages to and from other elements by what became of them",
+        ("outcome",),
+        lambda: [
+            (("sent",), 0 if sender is None else sender.sent),
+            (("lost",), 0 if sender is None else sender.lost),
+            (("received",), 0 if listener is None else listener.received),
+            (("refused",), 0 if listener is None else listener.refused),
+        ],
+        "counter",
+    )
     metrics.collect_labelled(
         "certificate_end_seconds",
         "When our certificates expire, wall time in seconds since 1970",

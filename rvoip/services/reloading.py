@@ -29,7 +29,17 @@ _AT_ONCE: Final = frozenset(
 )
 """Tables and keys that a running role takes over."""
 
-_LATER: Final = frozenset(("proxy.secret_file", "registrar.authenticate", "registrar.class"))
+_LATER: Final = frozenset(
+    (
+        "proxy.secret_file",
+        "registrar.authenticate",
+        "registrar.class",
+        "trace.hep",
+        "trace.hep_id",
+        "trace.hep_key",
+        "trace.hep_listen",
+    )
+)
 """Keys of such tables that it does not."""
 
 _IF_THERE: Final = frozenset(("tls.certificate", "tls.ca", "http.certificate", "http.ca"))

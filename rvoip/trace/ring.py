@@ -24,8 +24,8 @@ _MESSAGE_COST: Final = 200
 
 _CALL_COST: Final = 400
 
-# wall time, whether we sent it, transport, our end, the peer's end, the message
-_Kept = tuple[float, bool, str, str, tuple[str, int], bytes]
+# wall time, whether we sent it, transport, our end, the peer's end, the message, who saw it (0: we)
+_Kept = tuple[float, bool, str, str, tuple[str, int], bytes, int]
 
 
 class LadderMessage(TypedDict):
@@ -34,7 +34,7 @@ class LadderMessage(TypedDict):
     at: float
     """Wall time, seconds since 1970."""
     direction: str
-    """"in" when it was received, "out" when it was sent."""
+    """"in" when it was received, "out" when it was sent, "seen" when another element has told of it."""
     transport: str
     """As in Via."""
     source: str
@@ -101,8 +101,11 @@ class MessageRing:
         local: str,
         remote: tuple[str, int],
         data: bytes,
+        node: int = 0,
     ) -> None:
         """Keep a message: `local` is our end, `host:port`, `remote` the peer's.
+
+        `node` is the number of another element that saw it: then it went from `local` to `remote`.
 
         This runs for each message of a call, so it keeps what it is given and looks at nothing.
         """
@@ -113,7 +116,7 @@ class MessageRing:
         if size > LONGEST:
             data = _cut(data)
             size = len(data)
-        call.append((wall_now, outgoing, transport, local, remote, data))
+        call.append((wall_now, outgoing, transport, local, remote, data, node))
         self.size += size + _MESSAGE_COST
         if len(call) > self._per_call:
             self._thin(call_id, call)
@@ -158,7 +161,7 @@ class MessageRing:
 
         `call_id` is a Call-ID, or one as `calls` shows it: with escapes for what cannot be printed.
         """
-        return list(self._shown(self._calls.get(self._known(call_id), [])))
+        return list(self._shown(_seen_once(self._calls.get(self._known(call_id), []))))
 
     def left_out(self, call_id: str) -> int:
         """How many messages of a call are not kept: they came after the first half of `messages`."""
@@ -194,11 +197,11 @@ class MessageRing:
 
     @staticmethod
     def _shown(call: list[_Kept]) -> Iterator[LadderMessage]:
-        for at, outgoing, transport, local, remote, data in call:
+        for at, outgoing, transport, local, remote, data, node in call:
             peer = format_host_port(*remote)
             yield LadderMessage(
                 at=at,
-                direction="out" if outgoing else "in",
+                direction="seen" if node else "out" if outgoing else "in",
                 transport=transport,
                 source=local if outgoing else peer,
                 destination=peer if outgoing else local,
@@ -210,6 +213,26 @@ class MessageRing:
 
 def _cut(data: bytes) -> bytes:
     return data[:LONGEST] + b"\r\n[%d more octets]" % (len(data) - LONGEST)
+
+
+def _seen_once(call: list[_Kept]) -> list[_Kept]:
+    """The messages of a call in the order of time, each once though both its ends have told of it.
+
+    What goes from one element to another is the same octets at both. Of a retransmission each end tells
+    again, so of each message there are as many as the end that tells of most.
+    """
+    if not any(kept[6] for kept in call):
+        return call
+    counts: dict[tuple[bytes, int], int] = {}
+    seen: set[tuple[bytes, int]] = set()
+    once = []
+    for kept in sorted(call, key=lambda one: (one[0], one[6])):
+        data, node = kept[5], kept[6]
+        number = counts[data, node] = counts.get((data, node), 0) + 1
+        if (data, number) not in seen:
+            seen.add((data, number))
+            once.append(kept)
+    return once
 
 
 def _size(data: bytes) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
+from rvoip.common.errors import ConfigError
 from rvoip.services.compose import SIPRole
+from rvoip.services.config import load
 from rvoip.test.services.roles import HOST, RoleCase
 from rvoip.testing.phone import Phone
+from rvoip.trace.hep import HEPPacket
 from rvoip.trace.ladder import draw
 from rvoip.trace.ring import LadderMessage, MessageRing
 
@@ -137,3 +141,91 @@ class TracingTests(RoleCase):
         self.alice.send_raw(b"INVITE sip:bob@example.test SIP/2.0\r\nCall-ID: x\r\n\r\n")
         self.reactor.advance(0.1)
         self.assertEqual(len(self.ring(role)), 0)
+
+
+class Anybody:
+    """Asks nobody for credentials."""
+
+    def authenticate(self, transaction: object) -> str:
+        return "core@edge.test"
+
+
+class CollectorTests(RoleCase):
+    """Messages to and from other elements."""
+
+    EDGE = "127.0.64.30"
+
+    def other(self, text: str) -> SIPRole:
+        """A proxy without users that sends what it captures to the first role."""
+        path = self.folder / "other.toml"
+        path.write_text(
+            f'[sip]\nlisten = ["udp:{self.EDGE}:5060"]\ndomains = ["edge.test"]\n[http]\nlisten = "none"\n'
+            f"[users]\nstore = 'sqlite:other.db'\n{text}"
+        )
+        return self.begin(
+            SIPRole(
+                self.reactor, "proxy", load(str(path), "proxy", {}), str(path), registrar=False, proxy=True
+            )
+        )
+
+    def test_one_ladder(self) -> None:
+        """A call through two proxies is in one place, each message once, whichever of them tells of it."""
+        text = '[registrar]\nauthenticate = false\n[trace]\nhep_listen = "127.0.0.1:9060"\n'
+        role = self.run_role(text)
+        edge = self.other('[trace]\nhep = "udp:127.0.0.1:9060"\nhep_id = 7\n')
+        self.patch(edge.proxy, "authenticator", Anybody())
+        self.reactor.advance(0.1)
+        alice = self.phone("alice@example.test", "127.0.64.21")
+        bob = self.phone("bob@example.test", "127.0.64.22")
+        for phone in (alice, bob):
+            self.reactor.result_of(phone.register(headers=(("Path", f"<sip:{self.EDGE};lr>"),)))
+        self.talk(alice, bob)
+        assert role.ring is not None and edge.ring is not None
+        (call_id,) = [one.call_id for one in role.ring.calls()]
+        messages = role.ring.messages(call_id)
+        hops = [(one["source"], one["destination"]) for one in messages if one["summary"] == "INVITE (SDP)"]
+        places = [f"{alice.wire.host}:{alice.wire.port}", f"{HOST}:5060", f"{self.EDGE}:5060"]
+        places.append(f"{bob.wire.host}:{bob.wire.port}")
+        self.assertEqual(hops, list(pairwise(places)))
+        texts = [one["text"] for one in messages]
+        self.assertEqual(len(texts), len(set(texts)))
+        self.assertEqual({one["direction"] for one in messages}, {"in", "out", "seen"})
+        self.assertEqual([one["at"] for one in messages], sorted(one["at"] for one in messages))
+        drawn = draw(messages, 140).splitlines()
+        self.assertEqual(drawn[0].split(), [place.partition(":")[0] for place in places])
+        assert edge.tracing.sender is not None and role.tracing.listener is not None
+        self.assertEqual(edge.tracing.sender.sent, role.tracing.listener.received)
+
+    def test_what_is_not_kept(self) -> None:
+        role = self.run_role('[trace]\nhep_listen = "127.0.0.1:9060"\n')
+        invite = (
+            b"INVITE sip:a@b SIP/2.0\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\nVia: SIP/2.0/TLS h;branch=1\r\n\r\n"
+        )
+        ends = ("192.0.2.1", 5060), ("192.0.2.2", 5061)
+        for payload, kind in (
+            (invite, 5),
+            (b"nonsense", 1),
+            (invite.replace(b"Call-ID: x\r\n", b""), 1),
+            (invite.replace(b"INVITE", b"REGISTER"), 1),
+        ):
+            role.tracing.captured(HEPPacket(1.0, *ends, payload, 6, kind))
+        self.assertEqual(len(role.ring or ()), 0)
+        role.tracing.captured(HEPPacket(1.0, *ends, invite, 6, 1))
+        assert role.ring is not None
+        (message,) = role.ring.messages("x")
+        self.assertEqual((message["transport"], message["destination"]), ("TLS", "192.0.2.2:5061"))
+
+    def test_addresses_that_are_none(self) -> None:
+        for text, key in (
+            ('hep = "homer.example.test"', "trace.hep"),
+            ('hep = "tls:homer.example.test:9060"', "trace.hep"),
+            ('hep = "udp:homer.example.test:99999"', "trace.hep"),
+            ('hep = "udp::9060"', "trace.hep"),
+            ('hep_listen = "localhost:9060"', "trace.hep_listen"),
+            ('hep_listen = "127.0.0.1"', "trace.hep_listen"),
+            ('hep_listen = "0.0.0.0:9060"', "trace.hep_listen"),
+        ):
+            with self.assertRaises(ConfigError) as caught:
+                self.make(f"[trace]\n{text}\n")
+            self.assertEqual(caught.exception.key, key, text)
+        self.make('[trace]\nhep_listen = "[::]:9060"\nhep_key = "k"\n')
