@@ -162,9 +162,7 @@ class ClientInvite:
 
     def _responded(self, outgoing: Outgoing, response: Response) -> None:
         status = response.status
-        if outgoing is not self._outgoing:
-            return
-        if status <= 100:
+        if self._outgoing not in (outgoing, None) or status <= 100:
             return
         if status < 200:
             self._progressed(outgoing, response)
@@ -283,6 +281,7 @@ class ClientInvite:
     def _finish(self, ending: Ending) -> None:
         """The final response is there."""
         self.over = True
+        self._outgoing = None
         if self._ringing is not None:
             self._ringing.cancel()
             self._ringing = None

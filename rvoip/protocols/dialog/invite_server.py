@@ -53,7 +53,6 @@ class ServerInvite:
         """Whether provisional responses are sent reliably."""
         self.sessions: list[Session] = []
         """Its early dialogs, the first one of them made at once; in the end the accepted one."""
-        self._shown: set[Session] = set()
         self._again: Timer | None = None
         self._expiry: Timer | None = None
         self._last = 0
@@ -231,8 +230,7 @@ class ServerInvite:
 
     def _show(self, session: Session) -> None:
         """The peer is about to learn of the dialog."""
-        if session not in self._shown:
-            self._shown.add(session)
+        if session not in session.dialog.usages:
             self.agent.attach(session.dialog, session)
 
     def _ring_on(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -203,7 +204,7 @@ class Session:
     def note(self, message: Message) -> None:
         """Take from a message what it says of the peer."""
         if message.has("allow"):
-            self.peer_allows = frozenset(value.upper() for value in message.values("allow"))
+            self.peer_allows = _methods(", ".join(message.get_all("allow")))
 
     def confirmed(self) -> None:
         """The 2xx of an INVITE is acknowledged, by us or by the peer."""
@@ -262,6 +263,12 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state} {self.dialog.call_id}>"
+
+
+@lru_cache(64)
+def _methods(allow: str) -> frozenset[str]:
+    """The methods of an Allow value: all calls of a peer share them."""
+    return frozenset(value.strip(" \t").upper() for value in allow.split(","))
 
 
 _TAKEN = frozenset(("INVITE", "ACK", "BYE", "UPDATE", "PRACK", "INFO", "MESSAGE"))
