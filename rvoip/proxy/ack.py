@@ -5,15 +5,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from rvoip.protocols.sip.address import parse_name_addr
+from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request
-from rvoip.protocols.transport.errors import FlowError
+from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.transport.errors import FlowError, TransportError
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.protocols.transport.streamflow import StreamFlow
+from rvoip.proxy.forward import forwarded, next_hop
+from rvoip.proxy.targets import Destination, Refused
 
 if TYPE_CHECKING:
     from rvoip.proxy.proxy import Proxy
 
-__all__ = ["send_ack"]
+__all__ = ["forward_ack", "send_ack"]
+
+
+def forward_ack(proxy: Proxy, request: Request, flow: Flow) -> None:
+    """Pass the ACK of a 2xx on, statelessly, along its dialog's route set (RFC 3261 section 16.11).
+
+    One that followed no route set of ours goes to the end that accepted the call, and nowhere else.
+    """
+    try:
+        token = proxy.dialogs.enter(request)
+        if token is not None:
+            destination = proxy.inbound.in_dialog(request, flow, token)
+            ack = forwarded(request, None)
+        else:
+            taker = None if request.has("route") else proxy.dialogs.acknowledged(request)
+            if taker is None:
+                return
+            uri = parse_name_addr(taker.contact).sip_uri
+            destination = Destination(uri, flow_token=taker.flow_token)
+            ack = forwarded(request, uri)
+        proxy.outgoing.keep_back(ack, proxy.trusted(flow))
+        hop = next_hop(ack)
+        out = None
+        if destination.flow_token is not None:
+            out = proxy.transport.flow_by_token(destination.flow_token)
+        if out is not None:
+            proxy.layer.send(ack, out)
+            return
+        targets = proxy.locator.locate_now(hop)
+        if targets is not None:
+            send_ack(proxy, ack, targets)
+        else:
+            Deferred.fromCoroutine(_send_later(proxy, ack, hop)).addErrback(_lost)
+    except (Refused, SIPParseError, TransportError):
+        return  # nothing may answer an ACK
+
+
+async def _send_later(proxy: Proxy, ack: Request, hop: SipURI) -> None:
+    send_ack(proxy, ack, await proxy.locator.locate(hop))
+
+
+def _lost(failure: Failure) -> None:
+    """The caller sends the ACK again with the next 200; what went wrong is no news when it is the network."""
+    failure.trap(TransportError)
 
 
 def send_ack(proxy: Proxy, ack: Request, targets: Sequence[Target]) -> None:

@@ -24,26 +24,38 @@ class Branch:
     """One destination of the request, with what is known of how to reach it."""
 
     __slots__ = (
+        "aor",
+        "breadth",
         "cancelled",
         "client",
         "context",
         "destination",
         "flow",
+        "given_up",
+        "heard",
         "hurry",
         "number",
         "one_of_many",
         "others",
-        "rang_out",
+        "redirecting",
+        "reported",
         "request",
         "response",
+        "ring",
         "targets",
         "timer_c",
     )
 
-    def __init__(self, context: ResponseContext, number: int, destination: Destination) -> None:
+    def __init__(
+        self, context: ResponseContext, number: int, destination: Destination, aor: str = ""
+    ) -> None:
         self.context = context
         self.number = number
         self.destination = destination
+        self.aor = aor
+        """The user of ours whose contact it is."""
+        self.breadth = 1
+        """The Max-Breadth that it gets (RFC 5393 section 5.3.3)."""
         self.others = destination.others
         """Other flows of the same device."""
         self.request: Request | None = None
@@ -59,11 +71,19 @@ class Branch:
         self.response: Response | None = None
         """What is to be forwarded: the last provisional response, or the final one."""
         self.timer_c: Timer | None = None
+        self.ring: Timer | None = None
+        """Runs while the destination may ring."""
         self.hurry: Timer | None = None
-        """Runs while there is another target, and this one has not answered at all."""
+        """Runs while this one has not answered at all, and there is another target or no time to lose."""
         self.cancelled = False
-        self.rang_out = False
-        """Whether Timer C has fired."""
+        self.given_up = False
+        """Whether it rang for too long: it counts as ended, but a 2xx is still welcome."""
+        self.heard = False
+        """Whether whoever is there has said anything but 100."""
+        self.redirecting = False
+        """Whether it is looked for where a 3xx points to."""
+        self.reported = False
+        """Whether the destination was told how it ended."""
 
     def response_received(self, transaction: ClientTransaction, response: Response) -> None:
         """See `IClientUser`."""
@@ -77,27 +97,50 @@ class Branch:
         if transaction is self.client:
             self.context.lost(self, transaction, reason == "timeout")
 
+    def report(self, status: int) -> None:
+        """Tell whoever chose the destination how it ended."""
+        if not self.reported:
+            self.reported = True
+            if self.destination.done is not None:
+                self.destination.done(status)
+
+    def turn_to(self, destination: Destination, status: int) -> None:
+        """Try another destination in place of one that ended with this status."""
+        self.report(status)
+        self.reported = False
+        self.destination = destination
+        self.client = None
+        self.targets = []
+
+    def start_ringing(self) -> None:
+        """Ring no longer than Timer C from now on, and than the destination may."""
+        self.start_timer_c()
+        seconds = self.destination.timeout
+        if seconds and self.ring is None:
+            self.ring = self.context.proxy.layer.wheel.schedule(seconds, Branch.rang_out, self)
+
     def start_timer_c(self) -> None:
-        """Ring no longer than Timer C from now on."""
-        self.stop_timer_c()
+        """Begin Timer C anew."""
+        if self.timer_c is not None:
+            self.timer_c.cancel()
         proxy = self.context.proxy
-        self.timer_c = proxy.layer.wheel.schedule(proxy.settings.timer_c, Branch.timer_c_fired, self)
+        self.timer_c = proxy.layer.wheel.schedule(proxy.settings.timer_c, Branch.rang_out, self)
 
-    def stop_timer_c(self) -> None:
+    def stop_ringing(self) -> None:
         """Ring no more."""
-        timer, self.timer_c = self.timer_c, None
-        if timer is not None:
-            timer.cancel()
+        for timer in (self.timer_c, self.ring):
+            if timer is not None:
+                timer.cancel()
+        self.timer_c = self.ring = None
 
-    def timer_c_fired(self) -> None:
+    def rang_out(self) -> None:
         """It rang for too long."""
-        self.timer_c = None
-        self.context.rings_too_long(self)
+        self.stop_ringing()
+        self.context.give_up(self)
 
-    def hurry_up(self) -> None:
-        """Wait no longer than it takes a request to be sent four times."""
-        layer = self.context.proxy.layer
-        self.hurry = layer.wheel.schedule(layer.timers.patience, Branch.hurried, self)
+    def hurry_up(self, seconds: float) -> None:
+        """Wait no longer than this for a first answer."""
+        self.hurry = self.context.proxy.layer.wheel.schedule(seconds, Branch.hurried, self)
 
     def hurried(self) -> None:
         """Nothing came back."""

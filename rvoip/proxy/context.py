@@ -10,17 +10,18 @@ from twisted.python.failure import Failure
 
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.server import ServerTransaction
-from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
+from rvoip.proxy.best import best_response
 from rvoip.proxy.branch import Branch
 from rvoip.proxy.dialogs import Marks
 from rvoip.proxy.fork import Fork
+from rvoip.proxy.further import MOST_BRANCHES, ask_for_more, follow
 from rvoip.proxy.record_route import End
 from rvoip.proxy.route_context import RouteContext
-from rvoip.proxy.targets import Refused, Targets
+from rvoip.proxy.targets import Destination, Refused, Targets
 
 if TYPE_CHECKING:
     from rvoip.proxy.proxy import Proxy
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["ResponseContext"]
 
 _log = Logger()
+
+_ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
+_SPARE = 10
+"""How much Max-Breadth is left for phones that register while others ring."""
+_TIMEOUT = (("Reason", 'SIP;cause=408;text="Request Timeout"'),)
 
 
 class ResponseContext:
@@ -42,12 +48,13 @@ class ResponseContext:
         "final",
         "fork",
         "incoming",
+        "left",
         "mark",
         "marks",
         "pinned",
         "proxy",
         "sender",
-        "share",
+        "targets",
         "transaction",
     )
 
@@ -68,15 +75,18 @@ class ResponseContext:
         """
         self.proxy = proxy
         self.transaction = transaction
-        self.branches = [
-            Branch(self, number, destination)
-            for number, destination in enumerate([one for group in targets.groups for one in group])
-        ]
-        self.fork = Fork([len(group) for group in targets.groups], transaction.invite)
+        self.targets = targets
+        self.branches: list[Branch] = []
+        self.fork = Fork(
+            [len(group) for group in targets.groups],
+            transaction.invite,
+            targets.go_on,
+            targets.on_failure is not None,
+        )
         self.mark = mark
         self.breadth = breadth
-        self.share = breadth
-        """The Max-Breadth of each branch that is started now (RFC 5393 section 5.3.3)."""
+        self.left = breadth
+        """What of that no branch has that is under way (RFC 5393 section 5.3.3)."""
         self.incoming = incoming
         self.sender = sender
         self.marks = Marks()
@@ -86,6 +96,13 @@ class ResponseContext:
         self.began = proxy.layer.now()
         self._gave_up = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
+        self.enlist(targets)
+
+    def enlist(self, targets: Targets) -> None:
+        """Make branches of targets that the `Fork` has numbered."""
+        for group in targets.groups:
+            for one in group:
+                self.branches.append(Branch(self, len(self.branches), one, targets.aor))
 
     @property
     def accepted_on(self) -> Flow | None:
@@ -103,14 +120,44 @@ class ResponseContext:
         transaction = self.transaction
         if transaction.invite:
             transaction.on_cancel = self.cancelled
+            self.proxy.ringing.add(self, self.targets.aor)
         transaction.on_end = self.ended
-        self._start_group()
+        self.start_group()
 
-    def _start_group(self) -> None:
+    def start_group(self) -> None:
+        """Send the request to the next group."""
         started = [self.branches[number] for number in self.fork.start()]
-        self.share = max(1, self.breadth // len(started))
+        self.left = self.breadth
+        spare = 0
+        if started[0].aor and self.transaction.invite and self.proxy.settings.late:
+            spare = min(_SPARE, self.breadth // (len(started) + 1))
+        share = max(1, (self.breadth - spare) // len(started))
+        for branch in started:
+            branch.breadth = share
+            self.left -= share
         for branch in started:
             self._try(branch)
+
+    def join(self, destinations: list[Destination], aor: str) -> None:
+        """Send the request to further destinations now, as far as Max-Breadth permits."""
+        room = min(len(destinations), self.left, MOST_BRANCHES - len(self.branches))
+        if room <= 0 or not self.fork.open:
+            return
+        share = max(1, self.left // (room + 1))
+        joined = []
+        for number, destination in zip(self.fork.join(room), destinations):
+            branch = Branch(self, number, destination, aor)
+            branch.breadth = share
+            self.left -= share
+            self.branches.append(branch)
+            joined.append(branch)
+        for branch in joined:
+            self._try(branch)
+
+    def registered(self, destinations: list[Destination], aor: str) -> None:
+        """A user whose contacts are rung has these now: ring the new ones too."""
+        rung = [one for one in self.branches if one.heard or one.number in self.fork.pending]
+        self.join([new for new in destinations if not any(one.destination.is_same(new) for one in rung)], aor)
 
     def _try(self, branch: Branch) -> None:
         """Send to the branch's destination, as soon as it is known where that is."""
@@ -127,7 +174,7 @@ class ResponseContext:
                 waiting.addCallbacks(
                     self._located, self._not_located, callbackArgs=(branch,), errbackArgs=(branch,)
                 )
-                waiting.addErrback(self._broken, branch)
+                waiting.addErrback(self.broken, branch)
 
     def _located(self, targets: list[Target], branch: Branch) -> None:
         if not branch.cancelled:
@@ -141,9 +188,10 @@ class ResponseContext:
         if isinstance(status, int):
             self._failed(branch, status)
         else:
-            self._broken(failure, branch)
+            self.broken(failure, branch)
 
-    def _broken(self, failure: Failure, branch: Branch) -> None:
+    def broken(self, failure: Failure, branch: Branch) -> None:
+        """Nobody foresaw this failure."""
         _log.failure(
             "The {method} of {call_id} could not be forwarded",
             failure,
@@ -171,9 +219,11 @@ class ResponseContext:
         self.proxy.forwarded += 1
         branch.client = client
         if client.invite:
-            branch.start_timer_c()
+            branch.start_ringing()
         if branch.targets:
-            branch.hurry_up()
+            branch.hurry_up(self.proxy.layer.timers.patience)
+        elif branch.destination.patience:
+            branch.hurry_up(branch.destination.patience)
         client.start()
 
     # Backwards.
@@ -181,39 +231,51 @@ class ResponseContext:
     def responded(self, branch: Branch, client: ClientTransaction, response: Response) -> None:
         """A response of a branch: RFC 3261 section 16.7."""
         status = response.status
+        branch.stop_hurrying()
         if branch.one_of_many:
-            branch.stop_hurrying()
             self.proxy.outgoing.answered(client.flow, response)
+        if branch.given_up and not 200 <= status < 300:
+            return
         if status < 200:
             if status == 100:
                 return
+            branch.heard = True
             if client.invite:
                 branch.start_timer_c()
         else:
-            branch.stop_timer_c()
+            branch.stop_ringing()
             if not branch.cancelled:
                 if status == 503 and branch.targets:
                     self._send(branch)
                     return
-                if status == 430 and self._next_flow(branch):
+                if status == 430 and self._next_flow(branch, status):
                     return
+            branch.heard = True
         response.remove_first_value("via")
         if not response.has("via"):
             # It was for us alone (step 3); nobody can be told of it.
             if status >= 200:
                 self._failed(branch, 502)
             return
-        if branch.rang_out and status >= 300:
-            self._failed(branch, 408)
-            return
+        if status >= 200:
+            branch.report(status)
         if self.sender is not None:
             self.proxy.dialogs.seal(response, self.transaction.request.call_id, self.marks)
         if 200 <= status < 300:
             self.proxy.dialogs.accepted(self.transaction.request, response, client.flow, self.marks)
-        if response.has("p-asserted-identity") and not self.proxy.trusted(client.flow):
-            response.remove("p-asserted-identity")
+            self._say_why_cancelled(_ELSEWHERE)
+        self.proxy.outgoing.keep_back_identity(response, client.flow, self.incoming)
         branch.response = response
-        self._do(self.fork.receive(branch.number, status))
+        if 300 <= status < 400 and follow(self, branch, response):
+            return
+        if status >= 600:
+            self._say_why_cancelled((("Reason", f'SIP;cause={status};text="{response.reason}"'),))
+        self.do(self.fork.receive(branch.number, status))
+
+    def _say_why_cancelled(self, headers: tuple[tuple[str, str], ...]) -> None:
+        """What the CANCELs say that others get now (RFC 3326); the caller's own reasons stay."""
+        if not self._gave_up:
+            self._cancel_headers = headers
 
     def hurried(self, branch: Branch) -> None:
         """A target is silent, and there is another one: try that, before the caller has lost patience.
@@ -225,6 +287,9 @@ class ResponseContext:
         if client is None or branch.cancelled or self.fork.done:
             return
         self.proxy.outgoing.failed(client.flow)
+        if not branch.targets:
+            self.give_up(branch)
+            return
         client.cancel()
         self._send(branch)
 
@@ -233,16 +298,16 @@ class ResponseContext:
         current = branch.client
         if current is not None and not branch.cancelled:
             branch.cancelled = True
-            current.cancel(self._cancel_headers)
+            current.cancel(self._cancel_headers or _ELSEWHERE)
         self.responded(branch, client, response)
 
     def lost(self, branch: Branch, client: ClientTransaction, silent: bool) -> None:
         """No answer, or no way: the next target (RFC 3263 section 4.3), else the branch has failed."""
         branch.stop_hurrying()
-        branch.stop_timer_c()
+        branch.stop_ringing()
         branch.client = None
         if branch.cancelled:
-            self._failed(branch, 408 if branch.rang_out or not self._gave_up else 487)
+            self._failed(branch, 487 if self._gave_up else 408)
             return
         self.proxy.outgoing.failed(client.flow)
         # A phone that rang does not ring again; a request other than INVITE has no time for another try.
@@ -250,41 +315,57 @@ class ResponseContext:
             if branch.targets:
                 self._send(branch)
                 return
-            if self._next_flow(branch):
+            if self._next_flow(branch, 408 if silent else 503):
                 return
         branch.others = ()
         # That one of our users cannot be reached is no reason for the caller to avoid this server.
         contact = branch.destination.uri is not self.transaction.request.uri
         self._failed(branch, 408 if silent else 480 if contact else 503)
 
-    def _next_flow(self, branch: Branch) -> bool:
+    def _next_flow(self, branch: Branch, status: int) -> bool:
         """Try another flow of the same device, if there is one (RFC 5626 section 7)."""
         if not branch.others or self.fork.done:
             return False
-        branch.destination, *others = branch.others
+        destination, *others = branch.others
         branch.others = tuple(others)
-        branch.client = None
-        branch.targets = []
+        branch.turn_to(destination, status)
         self._try(branch)
         return True
 
     def _failed(self, branch: Branch, status: int) -> None:
         """The branch ends with a response of our own."""
         branch.stop_hurrying()
-        branch.stop_timer_c()
+        branch.stop_ringing()
         branch.response = None
         destination = branch.destination
         if status == 503 and destination.flow_token is not None:
             status = 430 if destination.flow_only else 480
-        if status == 430 and not branch.cancelled and self._next_flow(branch):
+        if status == 430 and not branch.cancelled and self._next_flow(branch, status):
             return
-        self._do(self.fork.receive(branch.number, status))
+        branch.report(status)
+        self.do(self.fork.receive(branch.number, status))
+
+    def give_up(self, branch: Branch) -> None:
+        """It rings for too long, or says nothing (section 16.8): it is cancelled and counts as 408.
+
+        Nobody waits for the 487; should it be accepted all the same, the call is on.
+        """
+        client = branch.client
+        if client is None or branch.cancelled or branch.given_up:
+            return
+        branch.stop_hurrying()
+        branch.stop_ringing()
+        branch.cancelled = branch.given_up = True
+        branch.response = None
+        client.cancel(_TIMEOUT)
+        branch.report(408)
+        self.do(self.fork.receive(branch.number, 408))
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
         """The caller gave up (section 16.10)."""
         self._gave_up = True
         self._cancel_headers = tuple([("Reason", value) for value in cancel.get_all("reason")])
-        self._do(self.fork.cancel())
+        self.do(self.fork.cancel())
 
     def ended(self, transaction: ServerTransaction, reason: str) -> None:
         """Nobody waits for an answer any more.
@@ -294,31 +375,28 @@ class ResponseContext:
         """
         if reason and not transaction.invite:
             self.fork.cancel()
+        self.proxy.ringing.remove(self)
         branches, self.branches = self.branches, []
         for branch in branches:
             if branch.client is not None and branch.client.answered:
                 branch.client = None
 
-    def rings_too_long(self, branch: Branch) -> None:
-        """It rang too long (section 16.8): cancel, and the 487 will end the branch."""
-        client = branch.client
-        if client is not None and client.status < 100:
-            self._failed(branch, 408)
-        else:
-            branch.rang_out = True
-            self._cancel(branch)
-
-    def _do(self, actions: Iterable[tuple[str, int | None]]) -> None:
+    def do(self, actions: Iterable[tuple[str, int | None]]) -> None:
+        """What the `Fork` says is to be done."""
         branches = self.branches
         if not branches:
             return  # the request has ended
         for action, number in actions:
-            if number is None:
-                self._start_group()
+            if action == "start":
+                self.start_group()
+            elif number is None:
+                self._answer(None)
             elif action == "forward":
                 self._forward(branches[number])
             elif action == "cancel":
                 self._cancel(branches[number])
+            elif action == "more":
+                ask_for_more(self, branches[number])
             else:
                 self._answer(branches[number])
 
@@ -328,7 +406,7 @@ class ResponseContext:
             return
         first = not self.final
         if response.status >= 200:
-            self.final = self.final or response.status
+            self._over(response.status)
             # It may come again for 64*T1, but not be sent anywhere else.
             branch.request = None
             branch.targets = []
@@ -338,45 +416,34 @@ class ResponseContext:
         if first:
             self.proxy.forwarded_response(self, response)
 
+    def _over(self, status: int) -> None:
+        """A final response goes back."""
+        if not self.final:
+            self.final = status
+            if self.transaction.invite:
+                self.proxy.ringing.remove(self)
+
     def _cancel(self, branch: Branch) -> None:
         branch.cancelled = True
         branch.stop_hurrying()
-        branch.stop_timer_c()
-        if branch.client is None:
-            self._failed(branch, 487)  # it was not sent yet
+        branch.stop_ringing()
+        if branch.client is None or branch.redirecting:
+            self._failed(branch, 487)  # it was not sent yet, or has ended
         else:
             branch.client.cancel(self._cancel_headers)
 
-    def _answer(self, branch: Branch) -> None:
+    def _answer(self, branch: Branch | None) -> None:
         """The best of the final responses goes back (section 16.7 steps 6 and 7)."""
         transaction = self.transaction
-        request = transaction.request
-        status = self.fork.finals[branch.number]
-        response = branch.response
+        if branch is None:
+            status = 487 if self._gave_up else 480
+        else:
+            status = self.fork.finals[branch.number]
         if status == 408 and not transaction.invite:
-            self.final = 408
+            self._over(408)
             transaction.abandon()  # RFC 4320 section 4.2
             return
-        if status == 430 and request.to.tag is None:
-            # Which flow failed is nothing to the caller (RFC 5626 section 7).
-            response, status = None, 480
-        elif status == 503 and response is not None:
-            # It speaks of one server behind us, not of us (step 6).
-            response, status = None, 500
-        if response is None:
-            response = respond(request, status, to_tag=transaction.stateless_tag)
-        elif status == 401 or status == 407:
-            self._gather_challenges(response, branch)
-        self.final = status
+        response = best_response(transaction, branch, status, self.branches)
+        self._over(response.status)
         transaction.respond(response)
         self.proxy.forwarded_response(self, response)
-
-    def _gather_challenges(self, response: Response, chosen: Branch) -> None:
-        """All branches' challenges go into the one response (section 16.7 step 7)."""
-        for branch in self.branches:
-            other = branch.response
-            if branch is chosen or other is None or other.status not in (401, 407):
-                continue
-            for name in ("www-authenticate", "proxy-authenticate"):
-                for value in other.get_all(name):
-                    response.add(name, value)

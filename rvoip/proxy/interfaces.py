@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from rvoip.protocols.dialog.server import ServerTransaction
     from rvoip.protocols.sip.message import Request
     from rvoip.protocols.sip.uri import SipURI
+    from rvoip.proxy.forwarding import Forwarding
     from rvoip.proxy.targets import Destination, Targets
 
-__all__ = ["IAuthenticator", "IDomains", "ILocation", "IRouteContext", "IRouter"]
+__all__ = ["IAuthenticator", "IDomains", "IForwarding", "ILocation", "IRouteContext", "IRouter"]
 
 
 class IDomains(Interface):
@@ -81,3 +82,10 @@ class IRouter(Interface):
         changed: new Request-URIs and headers go into the `Destination`s. Any other failure is a 500 and a
         line in the log. A CANCEL that comes meanwhile ends the request; what is found then is dropped.
         """
+
+
+class IForwarding(Interface):
+    """Where users of ours have their calls forwarded to."""
+
+    def of(aor: str) -> Forwarding | Awaitable[Forwarding | None] | None:
+        """The `Forwarding` of a user; None where there is none; or a Deferred or coroutine of either."""

@@ -14,7 +14,9 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.branch import Branch
+from rvoip.proxy.diversion import say_diversions, say_history, wants_history
 from rvoip.proxy.forward import consume_credentials, forwarded, next_hop
+from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Refused
 
 if TYPE_CHECKING:
@@ -39,11 +41,16 @@ class Outgoing:
         Raises `Refused`, `SIPParseError` or a `TransportError` when it can go nowhere.
         """
         destination = branch.destination
-        request = forwarded(context.transaction.request, destination.uri, destination.route)
-        request.set("max-breadth", str(context.share))
+        came = context.transaction.request
+        request = forwarded(came, destination.uri, destination.route)
+        request.set("max-breadth", str(branch.breadth))
         self.keep_back(request, context.incoming.trusted or context.incoming.ours)
+        if destination.trail:
+            say_diversions(request, destination.trail)
+        if destination.trail or wants_history(came):
+            say_history(request, came.uri_text, destination.trail, request.uri_text, branch.number)
         for name, value in destination.headers:
-            request.set(name, value)
+            request.set(name.lower(), value)
         hop = destination.next_hop or next_hop(request)
         branch.request = request
         token = destination.flow_token
@@ -78,6 +85,11 @@ class Outgoing:
             consume_credentials(request, self._is_own_realm)
         if "p-asserted-identity" in names and not trusted:
             request.remove("p-asserted-identity")
+
+    def keep_back_identity(self, response: Response, flow: Flow, asker: RouteContext) -> None:
+        """Remove from a response what nobody untrusted may assert (RFC 3325 section 5)."""
+        if response.has("p-asserted-identity") and not self.proxy.trusted(flow):
+            response.remove("p-asserted-identity")
 
     def _is_own_realm(self, realm: str) -> bool:
         served: bool = self.domains.serves(SipURI("sip", None, realm.lower()))

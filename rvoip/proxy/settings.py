@@ -12,10 +12,12 @@ class ProxySettings:
     none, and refuses foreign domains with 403. `fork` is "parallel" or "sequential". A request of more than
     `large` octets that would go over UDP goes over TCP where it can (RFC 3261 section 18.1.1). `timer_c` is
     how many seconds an INVITE may go without a further response before it is given up, over 3 minutes by RFC
-    3261 section 16.6 step 11.
+    3261 section 16.6 step 11. `ring` is for how many seconds phones ring before those of lower q do
+    ("sequential"), 0 for as long as they like. `late`: a phone that registers while its user is called rings
+    too. `recurse`: a 3xx of a user's phone is followed here, in place of passing it back.
     """
 
-    __slots__ = ("authenticate", "fork", "large", "record_route", "timer_c")
+    __slots__ = ("authenticate", "fork", "large", "late", "record_route", "recurse", "ring", "timer_c")
 
     def __init__(
         self,
@@ -24,9 +26,15 @@ class ProxySettings:
         fork: str = "parallel",
         large: int = 1300,
         timer_c: float = 185.0,
+        ring: float = 0.0,
+        late: bool = True,
+        recurse: bool = False,
     ) -> None:
         self.record_route = record_route
         self.authenticate = authenticate
         self.fork = fork
         self.large = large
         self.timer_c = timer_c
+        self.ring = ring
+        self.late = late
+        self.recurse = recurse

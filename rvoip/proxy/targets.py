@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from copy import copy
 
 from rvoip.protocols.sip.message import Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
+from rvoip.proxy.diversion import Step
 
 __all__ = ["Destination", "NobodyThere", "OnFailure", "Refused", "Targets", "one_flow_each"]
 
@@ -22,10 +24,10 @@ class Destination:
 
     `next_hop` is resolved and sent to in place of the Route and the Request-URI (RFC 3261 section 16.6
     step 7 lets local policy do that): the address of a gateway. `timeout` is how many seconds an INVITE may
-    go without a final answer here, 0 for as long as Timer C lets it. `headers` are set in the request that
-    goes here, in place of those of their names. `done` is called once, with the final status of an INVITE's
-    or another request's attempt here: 408 when nothing came, 503 when it could not be reached, 487 when it
-    was cancelled.
+    go without a final answer here, 0 for as long as Timer C lets it; `patience` how many without any answer,
+    0 for as long as its transaction lasts. `headers` are set in the request that goes here, in place of those
+    of their names; `trail` is how the call was diverted to here. `done` is called once, with the final status
+    of the attempt here: 408 when nothing came, 503 when it could not be reached, 487 when it was cancelled.
     """
 
     __slots__ = (
@@ -36,9 +38,11 @@ class Destination:
         "instance",
         "next_hop",
         "others",
+        "patience",
         "q",
         "route",
         "timeout",
+        "trail",
         "uri",
     )
 
@@ -54,6 +58,7 @@ class Destination:
         *,
         next_hop: SipURI | None = None,
         timeout: float = 0.0,
+        patience: float = 0.0,
         headers: tuple[tuple[str, str], ...] = (),
         done: Callable[[int], object] | None = None,
     ) -> None:
@@ -66,8 +71,24 @@ class Destination:
         self.others = others
         self.next_hop = next_hop
         self.timeout = timeout
+        self.patience = patience
         self.headers = headers
         self.done = done
+        self.trail: tuple[Step, ...] = ()
+
+    def after(self, trail: tuple[Step, ...]) -> Destination:
+        """The same, reached by way of these diversions, if it does not know of more of them."""
+        if len(self.trail) >= len(trail):
+            return self
+        made = copy(self)
+        made.trail = trail
+        return made
+
+    def is_same(self, other: Destination) -> bool:
+        """Whether both are the same device, or the same address of one that does not say which it is."""
+        if self.instance and self.instance == other.instance:
+            return True
+        return self.uri == other.uri and self.route == other.route
 
     @property
     def secure(self) -> bool:
@@ -97,11 +118,13 @@ class Targets:
     16.7 step 5). Gateways want (408, 500, 503) or the like, since a callee that is busy is busy through
     each of them. `on_failure` is asked once all groups have failed, with the best status and its response
     (None where there came none), for more Targets: a busy user's voicemail. It gives None when there are
-    none. `members_only` says that they are for our own users and trusted peers: whoever has not shown
-    credentials is asked for them first, where the bare request would have passed without.
+    none. `members_only` says that they are for our own users and peers: whoever has not shown
+    credentials is asked for them first, where the bare request would have passed without. `public` says the
+    opposite: that a request for a domain that is not served here passes without credentials. `aor` is the
+    user of ours whose contacts they are: he may register others while they ring, or be redirected.
     """
 
-    __slots__ = ("go_on", "groups", "members_only", "on_failure")
+    __slots__ = ("aor", "go_on", "groups", "members_only", "on_failure", "public")
 
     def __init__(
         self,
@@ -110,24 +133,28 @@ class Targets:
         go_on: frozenset[int] | None = None,
         on_failure: OnFailure | None = None,
         members_only: bool = False,
+        public: bool = False,
+        aor: str = "",
     ) -> None:
         self.groups: list[list[Destination]] = [made for made in (list(group) for group in groups) if made]
         self.go_on = go_on
         self.on_failure = on_failure
         self.members_only = members_only
+        self.public = public
+        self.aor = aor
 
     @classmethod
-    def parallel(cls, destinations: Iterable[Destination]) -> Targets:
+    def parallel(cls, destinations: Iterable[Destination], aor: str = "") -> Targets:
         """All at once."""
-        return cls([destinations])
+        return cls([destinations], aor=aor)
 
     @classmethod
-    def sequential(cls, destinations: Iterable[Destination]) -> Targets:
+    def sequential(cls, destinations: Iterable[Destination], aor: str = "") -> Targets:
         """By falling q, those of equal q at once (RFC 3261 section 16.6)."""
         by_q: dict[int, list[Destination]] = {}
         for destination in destinations:
             by_q.setdefault(destination.q, []).append(destination)
-        return cls([by_q[q] for q in sorted(by_q, reverse=True)])
+        return cls([by_q[q] for q in sorted(by_q, reverse=True)], aor=aor)
 
     def __bool__(self) -> bool:
         return bool(self.groups)

@@ -29,6 +29,7 @@ from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
 from rvoip.services.core import Core
 from rvoip.services.early_register import EarlyRegister
+from rvoip.services.forwarding import ConfiguredForwarding
 from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
 from rvoip.services.nat_ping import NATPing
@@ -181,7 +182,16 @@ class SIPRole(Role):
             self.events,
         )
         self._use_routing(proxy)
+        self._use_forwarding(proxy, self._prepare_forwarding(self.config, file))
         return proxy
+
+    def _prepare_forwarding(self, config: Config, file: str) -> ConfiguredForwarding:
+        return ConfiguredForwarding(config.proxy.forward, self.sip.domains, file)
+
+    def _use_forwarding(self, proxy: Proxy, prepared: ConfiguredForwarding) -> None:
+        """Have calls forwarded as the configuration says; a proxy of one's own may have another way."""
+        if proxy.forwarding is None or isinstance(proxy.forwarding, ConfiguredForwarding):
+            proxy.forwarding = prepared if len(prepared) else None
 
     def _make_calls(self) -> CallsService:
         assert self.proxy is not None
@@ -206,6 +216,8 @@ class SIPRole(Role):
 
     def _registration_changed(self, aor: str, bindings: tuple[Binding, ...], kind: str) -> None:
         self.registrations[kind] = self.registrations.get(kind, 0) + 1
+        if self.proxy is not None and (kind == "created" or kind == "refreshed"):
+            self.proxy.registered(aor)
         if self.events.wants(RegistrationChanged):
             contacts = tuple(binding.contact for binding in bindings)
             self.events.publish(RegistrationChanged(aor, contacts, kind))
@@ -237,6 +249,7 @@ class SIPRole(Role):
         """Also the rules of registration and forwarding, the API's token and certificate, what is traced."""
         routing = self.routing
         prepared = routing.prepare(config.proxy, file) if routing is not None else None
+        forwarding = self._prepare_forwarding(config, file)
         self.http.reload(config.http, file)
         super().apply(config, file)
         if routing is not None and prepared is not None:
@@ -255,6 +268,7 @@ class SIPRole(Role):
         if self.proxy is not None:
             self.proxy.settings = proxy_settings(config)
             self._use_routing(self.proxy)
+            self._use_forwarding(self.proxy, forwarding)
         if self.calls is not None:
             self.calls.use(config.proxy.dialogs)
 
@@ -289,4 +303,12 @@ def proxy_settings(config: Config) -> ProxySettings:
     authenticate = table.authenticate
     if authenticate is None and config.registrar is not None and not config.registrar.authenticate:
         authenticate = False
-    return ProxySettings(table.record_route, authenticate, table.fork, timer_c=table.timer_c)
+    return ProxySettings(
+        table.record_route,
+        authenticate,
+        table.fork,
+        timer_c=table.timer_c,
+        ring=table.ring,
+        late=table.late_fork,
+        recurse=table.recurse,
+    )

@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from rvoip.common.config import ConfigPath, ListenURL, StoreURL, load_config
 from rvoip.common.errors import ConfigError
 from rvoip.protocols.transport.addresses import ListenAddress, parse_listen
+from rvoip.services.forwarding import ForwardTable
 from rvoip.services.routing_tables import AliasTable, GatewaySetTable, NumbersTable, PeerTable, RouteTable
 from rvoip.services.table import Count, Seconds, Table
 
@@ -235,6 +236,12 @@ requests for foreign domains (unset)."""
 beside the accounts."""
     fork: Literal["parallel", "sequential"] = "parallel"
     """Ring all contacts of a user at once, or by falling q."""
+    ring: Annotated[float, Meta(ge=0)] = 0.0
+    """Seconds that phones ring before those of lower q do (`sequential`); 0: until they answer or refuse."""
+    late_fork: bool = True
+    """Ring a phone too that registers while its user is called."""
+    recurse: bool = False
+    """Follow a redirection (3xx) by a phone of ours; else it is passed back to the caller."""
     dialogs: Count = 20000
     """Calls that are up of which the proxy knows, to list, end and account for them; beyond it the oldest \
 are forgotten. 0: none. They need `record_route`."""
@@ -257,6 +264,8 @@ are forgotten. 0: none. They need `record_route`."""
     """See `[[proxy.gateway_set]]`."""
     alias: list[AliasTable] = field(default_factory=list)
     """See `[[proxy.alias]]`."""
+    forward: list[ForwardTable] = field(default_factory=list)
+    """See `[[proxy.forward]]`."""
     peer: list[PeerTable] = field(default_factory=list)
     """See `[[proxy.peer]]`."""
 

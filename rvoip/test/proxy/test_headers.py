@@ -86,9 +86,10 @@ class UntouchedTests(HeaderBase):
 class AddedTests(HeaderBase):
     def test_max_forwards_and_max_breadth(self) -> None:
         came = self.forwarded()
-        self.assertEqual((came.get("max-forwards"), came.get("max-breadth")), ("69", "60"))
-        came = self.forwarded(extra="Max-Breadth: 7\r\n")
-        self.assertEqual(came.get_all("max-breadth"), ["7"])
+        self.assertEqual((came.get("max-forwards"), came.get("max-breadth")), ("69", "50"))
+        for method, share in (("INVITE", "4"), ("MESSAGE", "7")):
+            came = self.forwarded(method=method, extra="Max-Breadth: 7\r\n")
+            self.assertEqual(came.get_all("max-breadth"), [share])
 
     def test_a_request_without_max_forwards_gets_70(self) -> None:
         self.alice.send(self.alice.request().replace("Max-Forwards: 70\r\n", ""))

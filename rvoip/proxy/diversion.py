@@ -1,0 +1,101 @@
+"""What a request says of how it was diverted: Diversion (RFC 5806) and History-Info (RFC 7044)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.uri import SipURI
+
+__all__ = ["MOST_DIVERSIONS", "Step", "count_diversions", "say_diversions", "say_history", "wants_history"]
+
+MOST_DIVERSIONS = 5
+"""How often a call is diverted at most."""
+
+_CAUSES = {"unconditional": 302, "user-busy": 486, "no-answer": 408, "unavailable": 503, "deflection": 480}
+"""The causes of RFC 4458 section 2, by the reasons of RFC 5806."""
+
+
+class Step(NamedTuple):
+    """One diversion."""
+
+    by: SipURI
+    """Who diverts: a user of ours."""
+    to: SipURI
+    reason: str
+    """As in Diversion: "unconditional", "user-busy", "no-answer", "unavailable", "deflection"."""
+
+    @property
+    def cause(self) -> int:
+        """The SIP status that stands for the reason (RFC 4458)."""
+        return _CAUSES.get(self.reason, 404)
+
+
+def count_diversions(request: Request) -> int:
+    """How often the request says that it was diverted before it came here."""
+    return len(request.get_all("diversion"))
+
+
+def say_diversions(request: Request, trail: tuple[Step, ...]) -> None:
+    """Put a Diversion for each step on top, the last one topmost."""
+    for step in trail:
+        request.insert("diversion", f"<{step.by}>;reason={step.reason};counter=1;screen=no;privacy=off")
+
+
+def wants_history(request: Request) -> bool:
+    """Whether its sender reads History-Info."""
+    if request.has("history-info"):
+        return True
+    return request.has("supported") and any(
+        tag.strip(" \t").lower() == "histinfo" for tag in request.values("supported")
+    )
+
+
+def say_history(request: Request, before: str, trail: tuple[Step, ...], after: str, branch: int) -> None:
+    """Add what became of the Request-URI here: it was `before`, then it was diverted, and is `after` now.
+
+    `branch` counts the branches from 0. An entry that was diverted says why, in its Reason.
+    """
+    values = request.values("history-info")
+    index = _index(values[-1]) if values else ""
+    made = list(values)
+    if not values:
+        index = "1"
+        made.append(f"<{_plain(before)}>;index=1")
+    place = branch + 1
+    for step in trail:
+        last = made.pop()
+        made.append(_with_reason(last, step.cause))
+        made.append(f"<{_plain(str(step.to))};cause={step.cause}>;index={index}.{place};mp={index}")
+        index = f"{index}.{place}"
+        place = 1
+    if _plain(after) != _plain(str(trail[-1].to) if trail else before):
+        made.append(f"<{_plain(after)}>;index={index}.{place};rc={index}")
+    elif not trail and values:
+        made.append(f"<{_plain(after)}>;index={index}.{place};np={index}")
+    request.remove("history-info")
+    for value in made:
+        request.add("history-info", value)
+
+
+def _plain(uri: str) -> str:
+    """A URI without headers: those of an entry are about the entry."""
+    return uri.partition("?")[0]
+
+
+def _index(value: str) -> str:
+    """The index of an entry; "1" where it has none."""
+    for param in value.rpartition(">")[2].split(";"):
+        name, _, text = param.strip(" \t").partition("=")
+        text = text.strip(" \t")
+        if name.lower() == "index" and text.replace(".", "").isdigit() and text.isascii():
+            return text
+    return "1"
+
+
+def _with_reason(value: str, cause: int) -> str:
+    """An entry that says in its URI why it was left (RFC 7044 section 10.2), unless it says so already."""
+    uri, closing, params = value.rpartition(">")
+    if not closing or "?" in uri:
+        return value
+    return f"{uri}?Reason=SIP%3Bcause%3D{cause}>{params}"
