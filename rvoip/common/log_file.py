@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 __all__ = ["LogFile"]
@@ -23,6 +24,16 @@ class LogFile:
         """Append `data`; `OSError` when the disk does not take it, or the file is closed."""
         while data:
             data = data[os.write(self._descriptor, data) :]
+
+    @property
+    def size(self) -> int:
+        """Octets in the file."""
+        return os.fstat(self._descriptor).st_size
+
+    def cut(self, size: int) -> None:
+        """Take back what was appended beyond `size` octets, as far as the disk lets us."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, size)
 
     def flush(self) -> None:
         """Nothing is held back."""

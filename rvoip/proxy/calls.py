@@ -88,7 +88,7 @@ class Calls:
     """Bounded: of more than `most` calls the ones that were answered first are forgotten.
 
     `new_id` makes names for calls; `ended` is told of each that is over, and why: "bye", "gone" (an end does
-    not know it any more), "expired" or "forgotten".
+    not know it any more), "expired", "forgotten", or what `clear` was told.
     """
 
     def __init__(
@@ -196,6 +196,11 @@ class Calls:
         """Drop the calls that nobody has refreshed."""
         for call in [one for one in self._by_key.values() if one.deadline <= now]:
             self._end(call, "expired")
+
+    def clear(self, why: str) -> None:
+        """Forget all."""
+        for call in list(self._by_key.values()):
+            self._end(call, why)
 
     def forget(self, call: Call) -> None:
         """A call was ended from here; harmless when it is known to be over."""

@@ -67,10 +67,11 @@ class CallsService(Service):
         self._loop.start(_SWEEP, now=False)
 
     def stopService(self) -> None:
-        """Look no more."""
+        """Look no more; the calls that are up go on without us, and count as over."""
         super().stopService()
         if self._loop.running:
             self._loop.stop()
+        self.calls.clear("shutdown")
 
     def now(self) -> float:
         """The reactor's clock."""

@@ -33,6 +33,7 @@ from rvoip.services.forwarding import ConfiguredForwarding
 from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
 from rvoip.services.nat_ping import NATPing
+from rvoip.services.records import RecordsService, record_sinks
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role, named_class
 from rvoip.services.routing import Routing
@@ -85,6 +86,7 @@ class SIPRole(Role):
         self.routing = Routing(reactor, self.sip, config.proxy, file, self.events) if proxy else None
         self.proxy = self._make_proxy(file) if proxy else None
         self.calls = self._make_calls() if self.proxy is not None else None
+        self.records = self._make_records(file) if self.proxy is not None else None
         self.screen = Screen(self.routing.peers if self.routing is not None else None)
         self.screen.use(config.guard.scanners)
         self.core = Core(self.sip.domains, self.registration, self.proxy, self.screen)
@@ -106,6 +108,8 @@ class SIPRole(Role):
             self.add(self.routing, "routing")
         if self.nat_ping is not None:
             self.add(self.nat_ping, "nat-ping")
+        if self.records is not None:
+            self.add(self.records, "records")
         if self.calls is not None:
             self.add(self.calls, "calls")
         for service in (self.tracing.sender, self.tracing.listener):
@@ -198,6 +202,21 @@ class SIPRole(Role):
         most = self.config.proxy.dialogs
         return CallsService(self._reactor, self.proxy, most, self.events, time.time, self.sip.tokens)
 
+    def _make_records(self, file: str) -> RecordsService | None:
+        sinks = record_sinks(self.config.records, file)
+        if not sinks:
+            return None
+        return RecordsService(
+            self._reactor,
+            sinks,
+            self.config.records.queue,
+            self.events,
+            self.role,
+            time.time,
+            self.sip.tokens,
+            lambda: self.config.proxy.record_route and self.config.proxy.dialogs > 0,
+        )
+
     def _trusts(self, flow: Flow) -> bool:
         """Whether what the flow's peer asserts of identities is believed."""
         routing = self.routing
@@ -239,6 +258,12 @@ class SIPRole(Role):
         super().startService()
         warn_of_expiry(self.config, time.time())
         self.http.started()
+
+    def reopen_log(self) -> None:
+        """Also the files of records."""
+        super().reopen_log()
+        if self.records is not None:
+            self.records.reopen()
 
     def drain(self) -> Deferred[None]:
         """Also say on the HTTP side that no new work is welcome."""

@@ -270,6 +270,19 @@ are forgotten. 0: none. They need `record_route`."""
     """See `[[proxy.peer]]`."""
 
 
+class Records(Table):
+    """`[records]`: a record of each call that ends or is refused, for accounting."""
+
+    csv: ConfigPath = ""
+    """File of comma-separated values that lines are added to, opened anew at SIGHUP and SIGUSR1."""
+    jsonl: ConfigPath = ""
+    """The same with a JSON object a line."""
+    sql: StoreURL = ""
+    """`sqlite:PATH` or `postgresql://...`: rows of the table `calls`, which is made when it is missing."""
+    queue: Annotated[int, Meta(ge=100)] = 10000
+    """Records that wait in memory for a slow disk or database; more are lost and counted."""
+
+
 class Config(Table):
     """A whole file."""
 
@@ -285,6 +298,7 @@ class Config(Table):
     users: Users = field(default_factory=Users)
     location: Location = field(default_factory=Location)
     proxy: Proxy = field(default_factory=Proxy)
+    records: Records = field(default_factory=Records)
 
 
 OVERRIDABLE = frozenset(("sip", "http"))

@@ -159,6 +159,18 @@ def _calls(metrics: Metrics, role: SIPRole) -> None:
     if service is not None:
         metrics.collect_from("dialogs", "Calls that are up", lambda: len(service.calls))
         metrics.collect_from("calls", "Calls that were answered", lambda: service.calls.total, "counter")
+    records = role.records
+    if records is not None:
+        metrics.collect_labelled(
+            "call_records",
+            "Records of calls by what became of them, for each place that they are written to",
+            ("outcome",),
+            lambda: [
+                (("written",), sum(writer.written for writer in records.writers)),
+                (("lost",), sum(writer.lost for writer in records.writers)),
+            ],
+            "counter",
+        )
     if routing is not None:
 
         def states() -> Samples:
