@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from rvoip.protocols.dialog.body import Body
     from rvoip.protocols.dialog.client import ClientTransaction
     from rvoip.protocols.dialog.ending import Ending
     from rvoip.protocols.dialog.server import ServerTransaction
+    from rvoip.protocols.dialog.subscription_server import ServerSubscription
     from rvoip.protocols.sip.message import Request, Response
     from rvoip.protocols.transport.flow import Flow
 
-__all__ = ["IClientUser", "IDialogUsage", "ITransactionUser"]
+__all__ = ["IClientUser", "IDialogUsage", "IEventPackage", "ITransactionUser"]
 
 
 class ITransactionUser(Interface):
@@ -63,3 +65,31 @@ class IDialogUsage(Interface):
         """A request of this usage was answered in a way that ends it, or the dialog is over: send nothing
         more, and detach.
         """
+
+
+class IEventPackage(Interface):
+    """What an event package (RFC 6665 section 5) gives to the notifier that serves it.
+
+    `rvoip.protocols.dialog.event_package.EventPackage` has the defaults.
+    """
+
+    name: str = Attribute("""The package with its templates as in Event: "presence.winfo".""")
+    accept: tuple[str, ...] = Attribute("""The media types of its bodies, the default one first.""")
+    default_expires: int = Attribute("""Seconds granted to a SUBSCRIBE without Expires.""")
+    min_expires: int = Attribute("""Seconds below which a SUBSCRIBE is answered 423.""")
+    max_expires: int = Attribute("""The most seconds that are granted.""")
+    min_interval: float = Attribute("""Seconds between two NOTIFYs of a subscription, at least.""")
+
+    def resource(request: Request) -> str:
+        """What a SUBSCRIBE is about, by the name that `EventServer.changed` is told; may raise `Refused`."""
+
+    def authorise(subscription: ServerSubscription) -> Awaitable[bool] | bool:
+        """Whether the watcher may know: False leaves the subscription pending until its `authorise` or
+        `terminate` is called; raises `Refused` to refuse the SUBSCRIBE.
+        """
+
+    def state(subscription: ServerSubscription) -> Awaitable[Body | None] | Body | None:
+        """The body of the NOTIFY that is about to be sent: full state, or what is new to this watcher."""
+
+    def ended(subscription: ServerSubscription) -> None:
+        """The subscription is over."""
