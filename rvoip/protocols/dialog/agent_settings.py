@@ -34,6 +34,9 @@ class AgentSettings:
     """The most unanswered requests of the peer in one dialog; those above are answered 503."""
     ring: float = 180.0
     """Seconds that an INVITE of ours may ring before it is cancelled."""
+    answer: float = 300.0
+    """Seconds that an INVITE of a peer may wait for our answer; then it is answered 480, for a caller that is
+    gone sends no CANCEL. Its own Expires may be shorter."""
     reliable: str = "supported"
     """Reliable provisional responses (RFC 3262): "off", "supported" or "required"."""
     timer: TimerSettings = attrs.field(factory=TimerSettings)

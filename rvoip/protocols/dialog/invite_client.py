@@ -278,6 +278,9 @@ class ClientInvite:
         if all(one.ending is not None for one in self.sessions.values()):
             self.cancel()
 
+    def session_ended(self, session: Session, ending: Ending) -> None:
+        """A session is over; the peer's final response to the INVITE is still to come where it was early."""
+
     def _finish(self, ending: Ending) -> None:
         """The final response is there."""
         self.over = True

@@ -95,6 +95,8 @@ class ServerInvite:
         if self._over:
             raise WrongState("the INVITE is answered")
         session = session or self.session
+        if session.ending is not None:
+            raise WrongState("this early dialog has ended")
         must = self.reliable and "100rel" in self.request.option_tags("require")
         if reliable is None:
             # The first reliable response to an INVITE without an offer has one (RFC 3262 section 5).
@@ -144,6 +146,8 @@ class ServerInvite:
         if self._over:
             raise WrongState("the INVITE was cancelled" if self.cancelled else "the INVITE is answered")
         session = session or self.session
+        if session.ending is not None:
+            raise WrongState("this early dialog has ended")
         machine = session.offer_answer
         body = body or machine.early
         try:
@@ -199,9 +203,12 @@ class ServerInvite:
         self.reliable = negotiated is True
         self.transaction.on_cancel = self._cancelled
         self.transaction.on_end = self._ended
+        limit = self.agent.settings.answer
         expires = request.expires
-        if expires is not None:
+        if expires is not None and expires < limit:
             self._expiry = self.agent.layer.wheel.schedule(float(expires), ServerInvite._expired, self)
+        else:
+            self._expiry = self.agent.layer.wheel.schedule(limit, ServerInvite._left, self)
 
     def refused(self, refused: Refused) -> None:
         """A hook will not have it."""
@@ -210,6 +217,14 @@ class ServerInvite:
     def give_up(self, session: Session, ending: Ending) -> None:
         """What this session needs is not there."""
         self.reject(ending.status)
+
+    def session_ended(self, session: Session, ending: Ending) -> None:
+        """A session is over: by a BYE of the peer, where the INVITE is not answered (section 15.1.2)."""
+        if not self._over:
+            if len(self.sessions) > 1:
+                self.sessions.remove(session)
+            else:
+                self._end(ending, 487, None, ())
 
     def _make_session(self) -> Session:
         agent = self.agent
@@ -249,6 +264,11 @@ class ServerInvite:
         if not self._over:
             self._end(Ending(487, "expired", PEER), 487, None, ())
 
+    def _left(self) -> None:
+        """Nobody here answers it."""
+        self._expiry = None
+        self.reject(480)
+
     def _cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
         if self._over:
             return
@@ -269,7 +289,8 @@ class ServerInvite:
             response = self.agent.make_response(
                 self.transaction, status, reason, dialog=self.session.dialog, headers=headers
             )
-            self.session.server.reject(response)
+            self.session.server.rejected(status)
+            self.transaction.respond(response)
         for session in self.sessions:
             session.end(ending)
 

@@ -235,6 +235,7 @@ class Session:
         self.client.stop()
         self.server.stop()
         self.agent.detach(self.dialog, self)
+        self.invite.session_ended(self, ending)
         hooks.call(self.ended, ending)
 
     def watch_timer(self) -> None:

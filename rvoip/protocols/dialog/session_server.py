@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from rvoip.common.wheel import Timer
 from rvoip.protocols.dialog import hooks, reliable
 from rvoip.protocols.dialog.body import Body, session_part
+from rvoip.protocols.dialog.dialog import EARLY
 from rvoip.protocols.dialog.ending import NETWORK, PEER, Ending
 from rvoip.protocols.dialog.errors import Refused
 from rvoip.protocols.dialog.offer_answer import ANSWER, NO_ANSWER, OFFER, REFUSED
@@ -93,16 +94,14 @@ class SessionServer:
             return
         self._send_accepted(response)
 
-    def reject(self, response: Response) -> None:
-        """Send another final response to the open INVITE."""
-        transaction, self._invite = self._invite, None
+    def rejected(self, status: int) -> None:
+        """The first INVITE gets a final response that is no 2xx."""
+        self._invite = None
         if self._provisionals is not None:
-            self._provisionals.finish(response.status, self._now())
+            self._provisionals.finish(status, self._now())
         self._held = None
         self._forget_pracks()
         self._arm()
-        if transaction is not None:
-            transaction.respond(response)
 
     def _send_accepted(self, response: Response) -> None:
         transaction, self._invite = self._invite, None
@@ -388,9 +387,9 @@ class SessionServer:
         self._arm()
 
     def stop(self) -> None:
-        """The session is over: an open INVITE is answered 487 (RFC 3261 section 15.1.2)."""
+        """The session is over: an open re-INVITE is answered 487 (RFC 3261 section 15.1.2)."""
         invite, self._invite = self._invite, None
-        if invite is not None and not invite.answered:
+        if invite is not None and not invite.answered and self._session.dialog.state != EARLY:
             self._session.agent.respond(invite, 487, dialog=self._session.dialog)
         self._accepted = self._unacknowledged = self._provisionals = self._held = None
         self._forget_pracks()

@@ -465,6 +465,47 @@ class Outside(WithPeer):
         self.assert_nothing_left()
 
 
+class Early(WithPeer):
+    """Calls that come and are not answered yet."""
+
+    def test_a_bye_of_the_caller(self) -> None:
+        """RFC 3261 section 15.1.2: the INVITE is answered 487."""
+        invite = self.called(accept=False)
+        invite.progress()
+        self.stage.advance(0.01)
+        self.peer.one("180")
+        self.peer.within(invite.session.dialog, "BYE", 2)
+        self.assertEqual(self.peer.starts(), ["200 BYE", "487 INVITE"])
+        self.assertEqual(self.stage.alice.session.events, ["ended 200 peer"])
+        self.assertRaises(WrongState, invite.accept, ANSWER)
+        self.assert_nothing_left()
+
+    def test_a_bye_in_one_of_two(self) -> None:
+        invite = self.called(accept=False)
+        first, second = invite.session, invite.fork()
+        invite.progress(session=first)
+        invite.progress(session=second)
+        self.stage.advance(0.01)
+        self.peer.take()
+        self.peer.within(first.dialog, "BYE", 2)
+        self.assertEqual(self.peer.starts(), ["200 BYE"])
+        self.assertRaises(WrongState, invite.progress, session=first)
+        self.assertRaises(WrongState, invite.accept, ANSWER, session=first)
+        invite.accept(ANSWER)
+        self.stage.advance(0.01)
+        self.assertEqual(self.peer.one("200").to.tag, second.dialog.local_tag)
+
+    def test_nobody_answers_it(self) -> None:
+        """A caller that is gone sends no CANCEL; nothing is kept for it for ever."""
+        invite = self.called(accept=False)
+        self.stage.advance(299)
+        self.peer.take()
+        self.stage.advance(2)
+        self.peer.one("480")
+        self.assertTrue(invite.answered)
+        self.assert_nothing_left()
+
+
 class Replaced(WithPeer):
     """Replaces and Join (RFC 3891, RFC 3911)."""
 
