@@ -10,6 +10,7 @@ from typing import Any
 
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.transport.bounded import Recent
 from rvoip.proxy.algorithms import rank
 from rvoip.proxy.health import ACTIVE, PROBING, Health
 from rvoip.proxy.loads import Loads
@@ -70,7 +71,7 @@ class SetRules:
         self.recover_after = recover_after
         self.rest = rest
         self.patience = patience
-        """How long a gateway may say nothing at all to an INVITE before the next is tried."""
+        """How long a gateway may say nothing at all before the next is tried."""
         self.ring = ring
         self.tries = tries
         """How many gateways one request is sent to at most; 0: all."""
@@ -141,27 +142,28 @@ class Gateway:
 class GatewaySet:
     """Gateways that are as good as one another, or stand in for one another."""
 
-    __slots__ = ("gateways", "name", "rules", "turn")
+    __slots__ = ("_turn", "_turns", "gateways", "name", "rules")
 
     def __init__(self, name: str, rules: SetRules, gateways: Iterable[Gateway]) -> None:
         self.name = name
         self.rules = rules
         self.gateways = list(gateways)
-        self.turn = 0
+        self._turn = 0
+        # Of each Call-ID: a call that comes again, with credentials this time, is no other one.
+        self._turns: Recent[str, int] = Recent(4096)
 
     def choose(self, key: str, call_id: str, now: float, random: Callable[[], float]) -> list[Gateway]:
-        """The gateways to try for a call, in order; none when all are out of order or full.
-
-        Those that fail lately come after all that are well.
-        """
-        turn = self.turn
-        self.turn += 1
-        free = [one for one in self.gateways if one.takes(call_id)]
-        ranked: list[Gateway] = []
-        for state in (ACTIVE, PROBING):
-            fit = [one for one in free if one.health.look(now) == state]
-            ranked += rank(self.rules.algorithm, fit, key, turn, random)
+        """The gateways to try for a call, in order; none when all are out of order or full."""
+        turn = self._turns.find_or(call_id, self._next_turn)
+        fit = [
+            one for one in self.gateways if one.health.look(now) in (ACTIVE, PROBING) and one.takes(call_id)
+        ]
+        ranked = rank(self.rules.algorithm, fit, key, turn, random)
         return ranked[: self.rules.tries] if self.rules.tries else ranked
+
+    def _next_turn(self, call_id: str) -> int:
+        self._turn += 1
+        return self._turn - 1
 
 
 class Gateways:
@@ -235,6 +237,7 @@ class Gateways:
             uri,
             next_hop=place,
             timeout=rules.ring if invite else 0.0,
+            patience=rules.patience,
             headers=headers,
             done=done,
         )

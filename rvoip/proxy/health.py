@@ -1,8 +1,8 @@
 """Whether a gateway is fit to take calls: a machine that is told of probes, calls and the time.
 
-States: "active" takes calls; "probing" has failed lately, or comes back after a rest: it takes calls when
-no active one is there; "inactive" takes none until a probe is answered or its rest is over; "disabled" takes
-none and is not probed until the operator says otherwise.
+States: "active" takes calls; "probing" does too, but has failed lately, or comes back after a rest;
+"inactive" takes none until a probe is answered or its rest is over; "disabled" takes none and is not probed
+until the operator says otherwise.
 """
 
 from __future__ import annotations

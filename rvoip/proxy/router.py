@@ -207,14 +207,20 @@ class Router:
             raise Refused(484, stateless=True) from None
         if route.set_name:
             return self.gateways.targets(
-                route.set_name, request, new, headers=route.headers, members_only=not route.public
+                route.set_name,
+                request,
+                new,
+                headers=route.headers,
+                members_only=not route.public,
+                public=route.public,
             )
         if context.domains.serves(new):
             if new == uri:
                 raise Refused(482, stateless=True)
             decided: Targets | Awaitable[Targets] = context.default(new)
             return decided
-        return Targets([[Destination(new, headers=route.headers)]], members_only=not route.public)
+        destination = Destination(new, headers=route.headers)
+        return Targets([[destination]], members_only=not route.public, public=route.public)
 
 
 def _is_user(location: Any, aor: str) -> Awaitable[bool] | bool:

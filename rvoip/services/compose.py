@@ -226,6 +226,7 @@ class SIPRole(Role):
         """Have the proxy ask the routers of the configuration."""
         if self.routing is not None:
             proxy.routers = self.routing.routers
+            proxy.members = self.routing.peers.may_call_out
 
     def _known(self, aor: str) -> Any:
         table = self.config.registrar

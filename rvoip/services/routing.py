@@ -300,7 +300,10 @@ def _dispatcher_list(one: GatewaySetTable, file: str, key: str) -> list[Entry]:
 
 def _gateway(written: str | GatewayTable, set_name: str, plan: NumberPlan, file: str, key: str) -> Gateway:
     one = GatewayTable(uri=written) if isinstance(written, str) else written
-    uri = _checked(file, key, lambda: parse_uri(one.uri))
+    try:
+        uri = parse_uri(one.uri)
+    except SIPParseError:
+        uri = None
     if not isinstance(uri, SipURI):
         raise ConfigError(file, key, f"{one.uri!r} is no SIP URI")
     rewrite = Rewrite(plan, strip=one.strip, add=one.add) if one.strip or one.add else None

@@ -64,7 +64,7 @@ class GatewaysTests(TestCase):
         self.gateways.replace([group("sip:10.1.0.1", keep_uri=True, ring=30.0)])
         ((one,),) = self.targets().groups
         self.assertEqual(str(one.uri), "sip:+49301@example.test;x=1;user=phone")
-        self.assertEqual((str(one.next_hop), one.timeout), ("sip:10.1.0.1", 30.0))
+        self.assertEqual((str(one.next_hop), one.timeout, one.patience), ("sip:10.1.0.1", 30.0, 2.0))
         ((one,),) = self.targets(request("MESSAGE")).groups
         self.assertEqual(one.timeout, 0.0)
 
@@ -73,6 +73,15 @@ class GatewaysTests(TestCase):
         made.gateways[1].rewrite = Rewrite(NumberPlan(), strip=1, add="00")
         self.gateways.replace([made])
         self.assertEqual([str(one.uri.user) for (one,) in self.targets().groups], ["+49301", "0049301"])
+
+    def test_round_robin(self) -> None:
+        """A call that comes again, as after a challenge, has the turn that it had."""
+        self.gateways.replace([group("sip:a.test", "sip:b.test", algorithm="round_robin")])
+        first = []
+        for number in range(4):
+            for _ in range(2):
+                first.append(self.hosts(self.targets(request(call_id=f"c{number}")))[0][0])
+        self.assertEqual("".join(host[0] for host in first), "aabbaabb")
 
     def test_parallel_and_tries(self) -> None:
         self.gateways.replace([group("sip:a.test", "sip:b.test", algorithm="parallel")])
@@ -87,12 +96,12 @@ class GatewaysTests(TestCase):
         assert first.done is not None
         first.done(503)
         self.assertEqual(self.state(f"s:{host}"), "probing")
-        self.assertEqual(self.hosts(self.targets())[1], [host], "the others come first")
+        self.assertEqual(self.hosts(self.targets())[0], [host], "it has another chance")
         first.done(408)
         self.assertEqual(self.state(f"s:{host}"), "inactive")
         self.assertNotIn([host], self.hosts(self.targets()))
         self.now += 60.0
-        self.assertEqual(self.hosts(self.targets())[1], [host], "rested")
+        self.assertEqual(self.hosts(self.targets())[0], [host], "rested")
         first.done(486)
         self.assertEqual(self.state(f"s:{host}"), "active", "the callee is busy: the gateway is well")
 
@@ -175,7 +184,9 @@ class GatewaysTests(TestCase):
         self.gateways.replace([made])
         self.assertEqual(self.hosts(self.targets(request(call_id="1"))), [["a.test"], ["b.test"]])
         self.assertEqual(self.hosts(self.targets(request(call_id="2"))), [["b.test"]])
-        self.assertEqual(self.hosts(self.targets(request(call_id="1")))[0], ["a.test"], "with credentials now")
+        self.assertEqual(
+            self.hosts(self.targets(request(call_id="1")))[0], ["a.test"], "with credentials now"
+        )
         self.gateways.loads.ended("1")
         self.assertEqual(self.hosts(self.targets(request(call_id="3"))), [["a.test"], ["b.test"]])
 
