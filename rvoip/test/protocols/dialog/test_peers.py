@@ -500,7 +500,7 @@ class Early(WithPeer):
         invite = self.called(accept=False)
         self.stage.advance(299)
         self.peer.take()
-        self.stage.advance(2)
+        self.stage.advance(1.2)
         self.peer.one("480")
         self.assertTrue(invite.answered)
         self.assert_nothing_left()
