@@ -64,7 +64,7 @@ def goes_by_flow(contact: SipURI, flow: Flow) -> bool:
     if host.endswith(".invalid"):
         return True
     if flow.reliable:
-        return contact.transport == flow.transport.lower() or contact.secure
+        return contact.transport == flow.uri_transport or contact.secure
     maddr = contact.param("maddr")
     if maddr and maddr.strip("[]") != flow.remote[0]:
         return True
@@ -130,7 +130,7 @@ class RecordRoutes:
         user = urlsafe_b64encode(token.encode()).decode().rstrip("=") + "@" if token else ""
         # Whoever came without TLS could not come back by a sips URI of a port that does not speak it.
         scheme = "sips" if secure and flow.secure else "sip"
-        transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
+        transport = "" if flow.transport == "UDP" else f";transport={flow.uri_transport}"
         shown = self.sign(call_id, token, end)
         return f"<{scheme}:{user}{flow.sent_by}{transport};lr;d={shown}>", shown, token
 

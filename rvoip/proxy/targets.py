@@ -95,7 +95,7 @@ class Destination:
         """Whether it is reached by TLS."""
         token = self.flow_token
         if token is not None and not self.route:
-            return token.startswith("tls/")
+            return token.startswith(("tls/", "wss/"))
         return self.uri.secure or self.uri.transport == "tls"
 
     def is_at(self, flow: Flow) -> bool:

@@ -147,6 +147,9 @@ class Authenticator:
         values = self._verifier.challenges(realm, self._wall(), stale, source)
         if len(values) > 1 and reads_one_challenge(request):
             values = values[:1]
+        elif transaction.flow.transport in ("WS", "WSS"):
+            # The libraries of browsers (JsSIP, and SIP.js after it) read only the last of several.
+            values.reverse()
         headers = [(header, value) for value in values]
         response = respond(request, status, to_tag=transaction.stateless_tag, headers=headers)
         if not transaction.flow.reliable and sum(map(len, request.lines)) < _SMALL:

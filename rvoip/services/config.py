@@ -7,6 +7,7 @@ tables that it names and checks the whole file.
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -25,7 +26,7 @@ class SIPLimits(Table):
     """`[sip.limits]`: how much of anything at once."""
 
     connections: Annotated[int, Meta(ge=1)] = 2048
-    """Open TCP and TLS connections."""
+    """Open connections: TCP, TLS and WebSocket."""
     connections_per_address: Annotated[int, Meta(ge=1)] = 64
     """Open connections from one IP address."""
     idle: Seconds = 120.0
@@ -49,6 +50,8 @@ class SIP(Table):
     """T1 in seconds, from which all SIP timers follow (RFC 3261 section 17.1.1.1)."""
     force_rport: bool = False
     """Answer to the source port even where a request has no `rport`: for clients behind NAT."""
+    ws_origins: list[str] = field(default_factory=list)
+    """Sites whose scripts may open a WebSocket, as in `https://app.example.test`; `*`: all."""
     gather: Annotated[float, Meta(ge=0, le=0.1)] = 0.005
     """Seconds that dense UDP traffic may wait to be handled together, which costs less; 0: never."""
     dns: list[str] = field(default_factory=list)
@@ -323,14 +326,26 @@ def load(path: str | None, role: str, environ: dict[str, str] | None = None) -> 
     return config
 
 
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.\-\[\]:_]+\Z").match
+
+
 def _check(config: Config, file: str) -> None:
     """What no type says."""
     addresses = listen_addresses(config, file)
-    if any(one.transport == "TLS" for one in addresses) and not (
+    for number, origin in enumerate(config.sip.ws_origins):
+        if origin != "*" and not _ORIGIN(origin):
+            reason = f"{origin!r} is no origin"
+            raise ConfigError(
+                file, f"sip.ws_origins[{number}]", reason, "write https://host or https://host:port"
+            )
+    if any(one.transport in ("TLS", "WSS") for one in addresses) and not (
         config.tls.certificate and config.tls.private_key
     ):
         raise ConfigError(
-            file, "tls.certificate", "a tls: address needs a certificate", "set certificate and private_key"
+            file,
+            "tls.certificate",
+            "a tls: or wss: address needs a certificate",
+            "set certificate and private_key",
         )
     registrar = config.registrar
     if registrar is not None and registrar.min_expires > registrar.max_expires:

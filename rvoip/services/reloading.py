@@ -13,6 +13,7 @@ __all__ = ["restart_keys"]
 _AT_ONCE: Final = frozenset(
     (
         "tls",
+        "sip.ws_origins",
         "http.token",
         "http.certificate",
         "http.private_key",

@@ -17,6 +17,7 @@ from rvoip.protocols.dialog.transactions import TransactionLayer, TransactionLim
 from rvoip.protocols.transport.errors import ListenError, TLSFileError
 from rvoip.protocols.transport.flow import Flow
 from rvoip.protocols.transport.guard import Guard
+from rvoip.protocols.transport.handshake import WebSocketRules
 from rvoip.protocols.transport.layer import TransportLayer
 from rvoip.protocols.transport.limits import TransportLimits
 from rvoip.protocols.transport.locate import Locator
@@ -54,6 +55,7 @@ class SIPService(Service):
             ),
             guard=self.guard,
             force_rport=config.sip.force_rport,
+            websocket=WebSocketRules(config.sip.ws_origins),
         )
         self.tokens = TokenSource()
         self.wheel = TimerWheel(reactor)
@@ -103,7 +105,7 @@ class SIPService(Service):
         return stopped
 
     def reload(self, config: Config, file: str) -> None:
-        """Take certificates and guard rules from a new configuration; `ConfigError` leaves all as it was."""
+        """Take certificates, guard rules and origins from a new configuration, or raise `ConfigError`."""
         networks = self._trusted(config, file)
         if self.transport.tls is not None:
             try:
@@ -111,6 +113,7 @@ class SIPService(Service):
             except TLSFileError as error:
                 raise ConfigError(file, "tls", str(error)) from None
         self.guard.configure(config.guard.rate, config.guard.ban_after, networks)
+        self.transport.websocket.origins = config.sip.ws_origins
         self._config = config
 
     @staticmethod

@@ -24,8 +24,8 @@ __all__ = [
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
-"""Default port of each transport (RFC 3261 section 19.1.2)."""
+DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061, "WS": 80, "WSS": 443}
+"""Default port of each transport (RFC 3261 section 19.1.2, RFC 7118 section 8.1)."""
 
 _PORT = re.compile(r"[0-9]{1,5}\Z")
 _DIGITS = frozenset("0123456789")
@@ -33,7 +33,7 @@ _WILDCARDS = frozenset(("0.0.0.0", "::"))
 
 
 def default_port(transport: str) -> int:
-    """The port of a transport ("UDP", "TCP", "TLS") where none is written."""
+    """The port of a transport where none is written."""
     return DEFAULT_PORTS.get(transport, 5060)
 
 
@@ -55,10 +55,10 @@ def parse_listen(text: str) -> ListenAddress:
     """
     transport, colon, rest = text.partition(":")
     lowered = transport.lower()
-    if lowered in ("ws", "wss"):
-        raise ValueError(f"{text!r}: WebSocket is not available in this release")
     if not colon or lowered.upper() not in DEFAULT_PORTS:
-        raise ValueError(f"{text!r} is no listening address: it must be udp:, tcp: or tls:, then host:port")
+        raise ValueError(
+            f"{text!r} is no listening address: it must be udp:, tcp:, tls:, ws: or wss:, then host:port"
+        )
     host, colon, port = rest.rpartition(":")
     if not colon or not host or (host.startswith("[") != host.endswith("]")):
         raise ValueError(

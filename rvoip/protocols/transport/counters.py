@@ -10,7 +10,8 @@ class Counters:
 
     Datagrams and framed messages count alike. `dropped` tells by reason what came and was not used, or was to
     go and could not: "parse", "rate", "late" (a request that waited too long in its socket), "keep_alive" (no
-    loss at all, but no message either), "send_buffer", "unreachable", "internal".
+    loss at all, but no message either), "handshake" (of a WebSocket that was refused), "send_buffer",
+    "unreachable", "internal".
     """
 
     __slots__ = (

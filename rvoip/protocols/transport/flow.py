@@ -28,7 +28,7 @@ class Target(NamedTuple):
     """Where to send: the outcome of RFC 3263."""
 
     transport: str
-    """"UDP", "TCP" or "TLS"."""
+    """"UDP", "TCP", "TLS", "WS" or "WSS"."""
     host: str
     """A numeric address; IPv6 without brackets."""
     port: int
@@ -57,7 +57,7 @@ class Flow(ABC):
     )
 
     transport: str
-    """"UDP", "TCP" or "TLS", as in Via."""
+    """"UDP", "TCP", "TLS", "WS" or "WSS", as in Via."""
     reliable: bool
     """Whether what is sent arrives without being sent again."""
     secure: bool
@@ -76,6 +76,11 @@ class Flow(ABC):
         """A name that the peer's certificate was verified for; None without one."""
         self._reason = ""
         self._watchers: dict[object, Closed] | None = None
+
+    @property
+    def uri_transport(self) -> str:
+        """The transport parameter of URIs that lead here: "ws" also with TLS (RFC 7118 section 8.1)."""
+        return "ws" if self.transport == "WSS" else self.transport.lower()
 
     @property
     @abstractmethod
@@ -217,7 +222,7 @@ class RefusedFlow(Flow):
         super().__init__(("", 0), (target.host, target.port), "")
         self.transport = target.transport
         self.reliable = target.transport != "UDP"
-        self.secure = target.transport == "TLS"
+        self.secure = target.transport in ("TLS", "WSS")
         self.closed = True
         self._target = target
         self._reason = reason

@@ -128,6 +128,20 @@ class Intake:
                 suppressed=suppressed,
             )
 
+    def refused(self, flow: Flow, reason: str) -> None:
+        """A connection was refused in its handshake: counted, and one log line a source in 10 seconds."""
+        self.counters.drop("handshake")
+        host = flow.remote[0]
+        suppressed = self._lines.allow(host)
+        if suppressed is not None:
+            _log.warn(
+                "Refused {source} over {transport}: {reason} ({suppressed} more before)",
+                source=host,
+                transport=flow.transport,
+                reason=reason,
+                suppressed=suppressed,
+            )
+
     def failed(self, failure: Failure, message: object, flow: Flow) -> None:
         """The receiver raised: one log event in 10 seconds, and 500 for a request."""
         self.counters.drop("internal")

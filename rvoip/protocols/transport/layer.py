@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -26,6 +27,7 @@ from rvoip.protocols.transport.counters import Counters
 from rvoip.protocols.transport.errors import ListenError
 from rvoip.protocols.transport.flow import Flow, RefusedFlow, Target
 from rvoip.protocols.transport.guard import Guard
+from rvoip.protocols.transport.handshake import WebSocketRules
 from rvoip.protocols.transport.intake import Intake
 from rvoip.protocols.transport.interfaces import IMessageReceiver
 from rvoip.protocols.transport.limits import UDP_SAFE, TransportLimits
@@ -81,7 +83,7 @@ class TransportLayer:
 
     `reactor` provides IReactorTime, IReactorTCP and IReactorUDP; with IReactorFDSet too, UDP works in batches
     unless `batch` is false. The receiver may be set later; until then what arrives is dropped. `counters` are
-    read by metrics.
+    read by metrics. `websocket` says who may open a WebSocket; it may be changed while listening.
 
     `route` tells from which address of ours the kernel would send to another, `owns` whether an address is
     ours; both matter only where "any address" is listened on.
@@ -96,6 +98,7 @@ class TransportLayer:
         guard: Guard | None = None,
         tls: TLSContexts | None = None,
         force_rport: bool = False,
+        websocket: WebSocketRules | None = None,
         batch: bool = True,
         datagram_protocol: type[SIPDatagramProtocol] = SIPDatagramProtocol,
         stream_protocol: type[SIPStreamProtocol] = SIPStreamProtocol,
@@ -105,6 +108,7 @@ class TransportLayer:
         self.intake = Intake(reactor, receiver, limits=limits, guard=guard, force_rport=force_rport)
         self.listeners: list[Listener] = []
         self.tls = tls
+        self.websocket = websocket or WebSocketRules()
         self._reactor = reactor
         self._udp: Any = reactor
         if batch and IReactorFDSet.providedBy(reactor):
@@ -177,17 +181,27 @@ class TransportLayer:
     def _factory(self, transport: str, address: ListenAddress, sent_by: str | None) -> Any:
         factory = SIPStreamFactory(
             self._reactor,
-            protocol=self._stream_protocol,
+            protocol=self._websocket_protocol(address)
+            if transport in ("WS", "WSS")
+            else self._stream_protocol,
             sent_by=sent_by,
             intake=self.intake,
             table=self._table,
             opened=self._pool.add,
         )
-        if transport != "TLS":
+        if transport not in ("TLS", "WSS"):
             return factory
         if self.tls is None or not self.tls.can_listen:
             raise ListenError(str(address), "TLS needs a certificate and a private_key")
         return TLSFactory(self.tls.server(), False, factory, self._reactor)
+
+    def _websocket_protocol(self, address: ListenAddress) -> Callable[..., SIPStreamProtocol]:
+        try:
+            from rvoip.protocols.transport.websocket_stream import SIPWebSocketProtocol
+        except ImportError as error:
+            reason = f"WebSocket needs the extra ws: pip install 'rvoip[ws]' ({error})"
+            raise ListenError(str(address), reason) from None
+        return partial(SIPWebSocketProtocol, rules=self.websocket)
 
     def _note_local(self, listener: Listener) -> None:
         said, _, digits = listener.sent_by.rpartition(":")
@@ -198,7 +212,9 @@ class TransportLayer:
         for host, port in places:
             for transport in (listener.transport, None):
                 self._local.add((host, port, transport))
-                if port == default_port(listener.transport):
+                # Without a port and a transport a URI leads to 5060 or 5061.
+                named = transport is not None or listener.transport not in ("WS", "WSS")
+                if named and port == default_port(listener.transport):
                     self._local.add((host, None, transport))
 
     def is_local(self, host: str, port: int | None, transport: str | None = None) -> bool:
@@ -240,6 +256,7 @@ class TransportLayer:
 
         UDP: from the listener that reaches it. TCP and TLS: over a connection that leads there, else over a
         new one, which queues what is sent until it is open and closes with a reason when it does not open.
+        WebSockets are only opened by clients: what they registered from is found by its token.
         Where nothing can be sent the flow is closed from the start, and its `send` says why.
         """
         transport, host, port, _ = target
@@ -249,7 +266,7 @@ class TransportLayer:
                 return RefusedFlow(target, f"there is no UDP listener from which to reach {host}")
             return listener.datagrams.flow_to((host, port))
         if transport not in ("TCP", "TLS"):
-            return RefusedFlow(target, f"transport {transport} is not available")
+            return RefusedFlow(target, f"nothing can be connected to over {transport}")
         found = self._pool.find(target)
         if found is not None:
             return found

@@ -28,7 +28,7 @@ class TransportLimits:
     idle_timeout: float = 120.0
     """A stream on which nothing came or went for this long is closed."""
     handshake_timeout: float = 10.0
-    """A TLS handshake must be over after this long."""
+    """A handshake, of TLS and of a WebSocket together, must be over after this long."""
     connect_timeout: float = 4.0
     """A TCP connection must be established after this long."""
     max_unsent: int = 256 * 1024
@@ -37,6 +37,8 @@ class TransportLimits:
     """A peer that stays over `max_unsent`, or does not let us close, for this long is dropped."""
     pong_timeout: float = 10.0
     """A keep-alive of ours must be answered within this time (RFC 5626 section 4.4.1)."""
+    websocket_ping: float = 30.0
+    """A WebSocket is pinged so often; browsers cannot do that, and NATs forget silent connections."""
     unacked_timeout: float = 8.0
     """A connection whose peer acknowledges nothing for this long is dead (TCP_USER_TIMEOUT)."""
     udp_flows: int = 4096

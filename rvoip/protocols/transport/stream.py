@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from os import strerror
-from typing import Any, Final, final
+from typing import Any, ClassVar, Final, final
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectError, ConnectionAborted, ConnectionDone, ConnectionLost, UserError
@@ -52,6 +52,9 @@ class SIPStreamProtocol(Protocol):
     Subclasses override `message_received` and `parse_failed`, which may be ``async``; by default both go to
     the receiver.
     """
+
+    flow_kinds: ClassVar[tuple[type[StreamFlow], type[StreamFlow]]] = TCPFlow, TLSFlow
+    """The class of a flow without TLS, and with it."""
 
     def __init__(
         self,
@@ -104,13 +107,13 @@ class SIPStreamProtocol(Protocol):
         """Be on the table, and wait for messages or for the TLS handshake."""
         transport: Any = self.transport
         secure = INegotiated.providedBy(transport)
-        self._times = StreamTimes(self.intake.limits, self._clock.seconds(), handshake=secure)
+        self._times = StreamTimes(self.intake.limits, self._clock.seconds(), handshake=True)
         tune_stream(transport, self.intake.limits)
         here, there = transport.getHost(), transport.getPeer()
         flow = self._given
         if flow is None:
             local, remote = (here.host, here.port), (there.host, there.port)
-            kind = TLSFlow if secure else TCPFlow
+            kind = self.flow_kinds[secure]
             token = self._table.new_token(kind.transport)
             sent_by = self._sent_by or format_host_port(*local)
             flow = kind(token, local, remote, sent_by, opened_by_peer=True)
@@ -125,13 +128,12 @@ class SIPStreamProtocol(Protocol):
         flow.attached(self)
         transport.registerProducer(self, True)
         if not secure:
-            self._ready()
+            self._connected()
 
     def handshakeCompleted(self) -> None:
         """The peer is who the handshake proves: compare that with whom we meant to reach."""
         transport: Any = self.transport
         flow = self.flow
-        self._times.handshake = None
         try:
             certificate = transport.getHandle().get_peer_certificate(as_cryptography=True)
             if not flow.opened_by_peer:
@@ -147,9 +149,14 @@ class SIPStreamProtocol(Protocol):
             return
         if flow.peer_identity is None and flow.identities:
             flow.peer_identity = min(flow.identities)
+        self._connected()
+
+    def _connected(self) -> None:
+        """The connection is there, its TLS handshake over: SIP can begin."""
         self._ready()
 
     def _ready(self) -> None:
+        self._times.handshake = None
         self.flow.opened()
         if self._opened is not None:
             self._opened(self.flow)
@@ -168,22 +175,28 @@ class SIPStreamProtocol(Protocol):
         """Take octets out of the stream, however they were cut."""
         if self.flow.closed:
             return
+        try:
+            found = self._messages_in(data)
+        except Exception:
+            self._collapse()
+            return
+        if self._reading:
+            self._process(found)
+        else:
+            self._unread += found
+
+    def _messages_in(self, data: bytes) -> list[bytes | KeepAlive]:
+        """What these octets complete."""
         framer, times = self._framer, self._times
         try:
             found = framer.receive(data)
         except StreamError as error:
             self._broken = error
             found = error.completed
-        except Exception:
-            self._collapse()
-            return
         if times.pinged is not None and framer.take_pong():
             found.append(KeepAlive.PONG)
         times.received(self._clock.seconds(), bool(found), framer.pending > _BLANK)
-        if self._reading:
-            self._process(found)
-        else:
-            self._unread += found
+        return found
 
     def _process(self, found: list[bytes | KeepAlive]) -> None:
         """Hand messages on, until the peer is found not to read what they cause."""
@@ -204,11 +217,16 @@ class SIPStreamProtocol(Protocol):
             return
         self._unread = found[taken:]
         if pings and not self._blocked:
-            self._write(_PONG * pings)
-        if self._broken is not None and not self._unread:
+            self._write(self._pong(pings))
+        if not self._unread:
+            self._all_processed()
+
+    def _all_processed(self) -> None:
+        """All that came is worked off: after what cannot be read there will be nothing more."""
+        if self._broken is not None:
             # Where the next message begins is not known any more.
-            intake.unreadable(self._broken, flow, self)
-            flow.shut(f"not SIP: {self._broken.reason}")
+            self.intake.unreadable(self._broken, self.flow, self)
+            self.flow.shut(f"not SIP: {self._broken.reason}")
 
     # -- writing
 
@@ -216,11 +234,28 @@ class SIPStreamProtocol(Protocol):
         transport: Any = self.transport
         transport.write(data)
 
+    def _framed(self, data: bytes) -> bytes:
+        """A message as it goes over the connection."""
+        return data
+
+    def _ping(self) -> bytes:
+        """What asks the peer for a sign of life."""
+        return _PING
+
+    def _pong(self, count: int) -> bytes:
+        """What answers so many keep-alives of the peer."""
+        return _PONG * count
+
+    def _goodbye(self) -> bytes:
+        """What is sent last on a connection that we close."""
+        return b""
+
     def transmit(self, data: bytes) -> None:
         """Send a message; `FlowError` when the peer does not read what was sent before."""
+        if self._blocked and _HIGH + self._unsent_size >= self._max_unsent:
+            raise FlowError(f"the peer does not read: {_HIGH + self._unsent_size} octets are unsent")
+        data = self._framed(data)
         if self._blocked:
-            if _HIGH + self._unsent_size >= self._max_unsent:
-                raise FlowError(f"the peer does not read: {_HIGH + self._unsent_size} octets are unsent")
             self._unsent.append(data)
             self._unsent_size += len(data)
             self._weigh()
@@ -261,8 +296,7 @@ class SIPStreamProtocol(Protocol):
         self._times.reading_resumed(self._clock.seconds(), self._framer.pending > _BLANK)
         transport: Any = self.transport
         transport.resumeProducing()
-        if self._unread or self._broken is not None:
-            self._process(self._unread)
+        self._process(self._unread)
 
     # -- the end
 
@@ -278,7 +312,7 @@ class SIPStreamProtocol(Protocol):
         if overdue is not None:
             self.flow.shut(overdue.reason, overdue.abort)
         elif times.wants_ping(now) and not self._blocked:
-            self._write(_PING)
+            self._write(self._ping())
 
     def keep(self, until: float) -> None:
         """Do not close as idle before this time."""
@@ -299,6 +333,9 @@ class SIPStreamProtocol(Protocol):
         while self._unsent:
             self._write(self._unsent.popleft())
         self._unsent_size = 0
+        goodbye = self._goodbye()
+        if goodbye:
+            self._write(goodbye)
         if not self._reading:
             # The end of a TLS connection, and a reset, are only seen by reading.
             transport.resumeProducing()

@@ -9,7 +9,7 @@ from rvoip.protocols.sip.address import Via
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Address, Flow
 
-__all__ = ["StreamFlow", "TCPFlow", "TLSFlow", "Wire"]
+__all__ = ["StreamFlow", "TCPFlow", "TLSFlow", "WSFlow", "WSSFlow", "Wire"]
 
 
 class Wire(Protocol):
@@ -85,7 +85,7 @@ class StreamFlow(Flow):
 
     @property
     def token(self) -> str:
-        """``tcp/ID`` or ``tls/ID``; no other connection has the same, in no other run either."""
+        """``tcp/ID``, ``tls/ID``, ``ws/ID`` or ``wss/ID``: no other connection has it, in no other run."""
         return self._token
 
     def send(self, data: bytes) -> None:
@@ -189,4 +189,22 @@ class TLSFlow(StreamFlow):
     __slots__ = ()
 
     transport = "TLS"
+    secure = True
+
+
+class WSFlow(StreamFlow):
+    """One WebSocket (RFC 7118)."""
+
+    __slots__ = ()
+
+    transport = "WS"
+    secure = False
+
+
+class WSSFlow(StreamFlow):
+    """One WebSocket over TLS."""
+
+    __slots__ = ()
+
+    transport = "WSS"
     secure = True

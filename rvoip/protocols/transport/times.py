@@ -41,7 +41,7 @@ class StreamTimes:
         self.activity = now
         """When something last came or went."""
         self.handshake: float | None = now if handshake else None
-        """Since when the TLS handshake lasts."""
+        """Since when the handshake lasts, of TLS or of a WebSocket."""
         self.partial: float | None = None
         """Since when a message is incomplete."""
         self.stuck: float | None = None
@@ -94,7 +94,7 @@ class StreamTimes:
         if self.stuck is not None and now - self.stuck >= limits.stuck_timeout:
             return Overdue(f"the peer has not read for {limits.stuck_timeout:g} s", True)
         if self.handshake is not None and now - self.handshake >= limits.handshake_timeout:
-            return Overdue(f"no TLS handshake within {limits.handshake_timeout:g} s", True)
+            return Overdue(f"no handshake within {limits.handshake_timeout:g} s", True)
         if self.partial is not None and now - self.partial >= limits.partial_timeout:
             return Overdue(f"a message was not complete within {limits.partial_timeout:g} s", True)
         if self.pinged is not None and now - self.pinged >= limits.pong_timeout:

@@ -51,7 +51,7 @@ class CheckTests(TestCase):
         self.assertIn("line 1", self.check("[sip\n"))
         self.assertEqual(
             self.check('[sip]\nlisten = ["tls:127.0.0.1:5061"]\n'),
-            "tls.certificate: a tls: address needs a certificate; set certificate and private_key",
+            "tls.certificate: a tls: or wss: address needs a certificate; set certificate and private_key",
         )
 
     def test_a_file_that_is_not_there(self) -> None:

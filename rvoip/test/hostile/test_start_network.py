@@ -125,7 +125,12 @@ class CertificateTests(StartCase):
         http = f'[http]\nlisten = "{HOST}:0"\n{http}'
         self.check(
             [
-                Case("rvoip.toml: tls.certificate: a tls: address needs a certificate", TLS, two, early=True),
+                Case(
+                    "rvoip.toml: tls.certificate: a tls: or wss: address needs a certificate",
+                    TLS,
+                    two,
+                    early=True,
+                ),
                 Case("none.pem: cannot be read: No such file or directory", tls("none.pem", "one.key"), two),
                 Case("two.key: is not the key of", tls("one.pem", "two.key"), two),
                 Case("text.pem: no PEM certificate", tls("text.pem", "one.key"), two),

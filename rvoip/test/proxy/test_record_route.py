@@ -24,7 +24,7 @@ def flow(
 ) -> FakeFlow:
     made = FakeFlow(transport, remote)
     made.sent_by = sent_by
-    made.secure = transport == "TLS"
+    made.secure = transport in ("TLS", "WSS")
     return made
 
 
@@ -168,7 +168,7 @@ class AddressKeyTests(SynchronousTestCase):
 
 class GoesByFlowTests(SynchronousTestCase):
     def test_table(self) -> None:
-        udp, tcp, tls = flow(), flow("TCP"), flow("TLS")
+        udp, tcp, tls, ws, wss = flow(), flow("TCP"), flow("TLS"), flow("WS"), flow("WSS")
         table: list[tuple[str, FakeFlow, bool]] = [
             ("sip:b@10.0.1.2", udp, False),
             ("sip:b@10.0.1.2:7000", udp, False),
@@ -179,6 +179,12 @@ class GoesByFlowTests(SynchronousTestCase):
             ("sip:b@10.0.1.2;maddr=192.0.2.9", udp, True),
             ("sip:b@phone.example.test;maddr=192.0.2.9", udp, True),
             ("sip:b@abc.invalid", udp, True),
+            ("sip:b@abc.invalid;transport=ws", ws, True),
+            ("sip:b@10.0.1.2;transport=ws", ws, True),
+            ("sip:b@10.0.1.2;transport=ws", wss, True),
+            ("sip:b@10.0.1.2;transport=tcp", wss, False),
+            ("sips:b@10.0.1.2;transport=ws", wss, True),
+            ("sips:b@abc.invalid;transport=ws", ws, False),
             ("sip:b@10.0.1.2;transport=tcp", tcp, True),
             ("sip:b@10.0.1.2;transport=TCP", tcp, True),
             ("sip:b@10.0.1.2", tcp, False),

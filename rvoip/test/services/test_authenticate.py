@@ -42,7 +42,7 @@ class ChallengeTests(TestCase):
         answers: list[Response | None] = []
         transaction: Any = SimpleNamespace(
             request=made,
-            flow=SimpleNamespace(remote=("127.0.0.2", 5060), reliable=reliable),
+            flow=SimpleNamespace(remote=("127.0.0.2", 5060), reliable=reliable, transport=via[8:11].rstrip()),
             stateless_tag="t",
             respond_stateless=answers.append,
             abandon=lambda: answers.append(None),
@@ -63,6 +63,11 @@ class ChallengeTests(TestCase):
     def test_baresip_is_offered_the_first_alone(self) -> None:
         for user_agent in ("baresip v1.0.0 (x86_64/linux)", "baresip", "Baresip v4.9.0 (arm64/Android)"):
             self.assertEqual(self.challenges(user_agent), ["MD5"], user_agent)
+
+    def test_a_browser_s_library_reads_the_last(self) -> None:
+        for transport in ("WS", "WSS"):
+            via = f"SIP/2.0/{transport} a.invalid;branch=z9hG4bK1"
+            self.assertEqual(self.challenges("JsSIP 3.13.8", via, True), list(reversed(ALGORITHMS)))
 
     def test_a_small_datagram_is_not_answered_at_length(self) -> None:
         """Its source may be forged: three challenges would make us a means to flood somebody."""

@@ -33,6 +33,7 @@ class FakeFlow:
     ) -> None:
         self.transport = transport
         self.reliable = transport != "UDP"
+        self.uri_transport = "ws" if transport == "WSS" else transport.lower()
         self.local = US
         self.remote = remote
         self.sent_by = f"{US[0]}:{US[1]}"

@@ -24,15 +24,15 @@ class ListenTests(SynchronousTestCase):
             self.assertEqual(parse_listen(text), ListenAddress(*expected))
 
     def test_written_as_it_is_read(self) -> None:
-        for text in ("udp:127.0.0.1:5060", "tls:[::1]:5061"):
+        for text in ("udp:127.0.0.1:5060", "tls:[::1]:5061", "ws:127.0.0.1:8088", "wss:[::1]:8089"):
             self.assertEqual(str(parse_listen(text)), text)
 
     def test_bad(self) -> None:
         for text, said in {
-            "": "udp:, tcp: or tls:",
-            "127.0.0.1:5060": "udp:, tcp: or tls:",
-            "sctp:127.0.0.1:5060": "udp:, tcp: or tls:",
-            "udp": "udp:, tcp: or tls:",
+            "": "udp:, tcp:, tls:, ws: or wss:",
+            "127.0.0.1:5060": "udp:, tcp:, tls:, ws: or wss:",
+            "sctp:127.0.0.1:5060": "udp:, tcp:, tls:, ws: or wss:",
+            "udp": "udp:, tcp:, tls:, ws: or wss:",
             "udp:127.0.0.1": "has no port",
             "udp:[::1]": "has no port",
             "udp::5060": "has no port",
@@ -45,8 +45,6 @@ class ListenTests(SynchronousTestCase):
             "udp:127.1:5060": "not an IP address",
             "udp:::1:5060": "must stand around an IPv6 host",
             "udp:[127.0.0.1]:5060": "must stand around an IPv6 host",
-            "ws:127.0.0.1:8088": "WebSocket is not available in this release",
-            "WSS:127.0.0.1:8088": "WebSocket is not available in this release",
         }.items():
             error = self.assertRaises(ValueError, parse_listen, text)
             self.assertIn(said, str(error), text)

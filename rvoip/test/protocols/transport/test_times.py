@@ -52,7 +52,7 @@ class StreamTimesTests(SynchronousTestCase):
 
     def test_handshake(self) -> None:
         times = StreamTimes(LIMITS, 0.0, handshake=True)
-        self.assertEqual(self.reason(times, 10.0), "abort: no TLS handshake within 10 s")
+        self.assertEqual(self.reason(times, 10.0), "abort: no handshake within 10 s")
         times.handshake = None
         self.assertEqual(self.reason(times, 10.0), "")
 
