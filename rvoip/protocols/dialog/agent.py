@@ -30,7 +30,7 @@ from rvoip.protocols.transport.flow import Flow
 
 __all__ = ["UserAgent"]
 
-_SESSION_METHODS = frozenset(("BYE", "INVITE", "PRACK", "UPDATE", "INFO"))
+_SESSION_METHODS = frozenset(("BYE", "INVITE", "PRACK", "UPDATE", "INFO", "NOTIFY"))
 _BUSY = "5"
 """Retry-After, in seconds, of what is refused because there is too much of it."""
 

@@ -202,6 +202,8 @@ class ClientRefer:
         machine = self._machine
         if self._over or machine is None or machine.deadline is None:
             return
+        if self.progress.state == ReferProgress.ASKED:
+            return  # its own transaction ends it
         layer = self.agent.layer
         delay = max(0.0, machine.deadline - layer.now())
         self._timer = layer.wheel.schedule(delay, ClientRefer._tick, self)
