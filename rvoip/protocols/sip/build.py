@@ -136,6 +136,10 @@ def request(
         raise SIPBuildError(f"bad Request-URI {uri_text!r}")
     if body and content_type is None:
         raise SIPBuildError("a body needs a Content-Type")
+    if not 0 <= cseq < 1 << 32:
+        raise SIPBuildError(f"bad CSeq {cseq}")
+    if not 0 <= max_forwards <= 255:
+        raise SIPBuildError(f"bad Max-Forwards {max_forwards}")
     made = Request(method, uri_text, [], [])
     for route in routes:
         made.add("route", str(route))
@@ -163,8 +167,11 @@ def respond(
     """The response to `request` (RFC 3261 section 8.2.6): Via, From, To, Call-ID and CSeq are copied.
 
     `to_tag` is added to a To without one, in every response but 100. Record-Route is copied into
-    1xx (but 100) and 2xx responses that may make a dialog (section 12.1.1), Timestamp into a 100.
+    1xx (but 100) and 2xx responses that may make a dialog (section 12.1.1), Timestamp into a 100. Raises
+    `SIPBuildError` for what cannot be written.
     """
+    if not 100 <= status <= 699:
+        raise SIPBuildError(f"bad status {status}")
     if reason is None:
         reason = REASONS.get(status) or _CLASS_REASONS[status // 100]
     elif "\r" in reason or "\n" in reason:
@@ -176,6 +183,8 @@ def respond(
     for name, line in zip(request.names, request.lines):
         if name in copied:
             if name == "to" and to_tag is not None and status != 100 and not _has_tag(request, line):
+                if not (to_tag.isalnum() or is_token(to_tag)):
+                    raise SIPBuildError(f"bad tag {to_tag!r}")
                 line = f"{line};tag={to_tag}"
         elif name == "record-route":
             if not dialog:

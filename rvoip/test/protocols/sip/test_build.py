@@ -96,6 +96,10 @@ class RequestTests(SynchronousTestCase):
             ("INVITE", "sip:a", {"to": "<sip:b@c>\r\nX: 1"}),
             ("INVITE", "sip:a", {"from_": "<sip:b@c>\n"}),
             ("INVITE", "sip:a", {"call_id": "a\r\nX: 1"}),
+            ("INVITE", "sip:a", {"cseq": -1}),
+            ("INVITE", "sip:a", {"cseq": 1 << 32}),
+            ("INVITE", "sip:a", {"max_forwards": -1}),
+            ("INVITE", "sip:a", {"max_forwards": 256}),
         )
         for method, uri, changed in changes:
             self.assertRaises(SIPBuildError, request, method, uri, **(good | changed))
@@ -162,9 +166,14 @@ class RespondTests(SynchronousTestCase):
         )
 
     def test_refused(self) -> None:
-        """No line break by way of reason or header."""
+        """No line break by way of reason, header or tag, and no status that is none."""
         for reason in ("a\r\nX: 1", "a\n", "\r"):
             self.assertRaises(SIPBuildError, respond, invite(), 400, reason)
+        for status in (-1, 0, 99, 700, 1000):
+            self.assertRaises(SIPBuildError, respond, invite(), status)
+        for tag in ("", "a\r\nX: y", "a;b=c", "a b"):
+            with self.assertRaises(SIPBuildError):
+                respond(invite(), 200, to_tag=tag)
         self.assertRaises(SIPBuildError, lambda: respond(invite(), 400, headers=(("X-A", "a\r\nY: b"),)))
 
     def test_answers_what_cannot_be_read(self) -> None:
