@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -42,20 +42,33 @@ def forward_ack(proxy: Proxy, request: Request, flow: Flow) -> None:
             destination = Destination(uri, flow_token=taker.flow_token)
             ack = forwarded(request, uri)
         proxy.outgoing.keep_back(ack, proxy.trusted(flow))
-        hop = next_hop(ack)
-        out = None
-        if destination.flow_token is not None:
-            out = proxy.transport.flow_by_token(destination.flow_token)
-        if out is not None:
-            proxy.layer.send(ack, out)
-            return
-        targets = proxy.locator.locate_now(hop)
-        if targets is not None:
-            send_ack(proxy, ack, targets)
+        waiting = None if proxy.passing is None else proxy.passing.ack(ack, flow)
+        if waiting is None:
+            _send(proxy, ack, destination)
         else:
-            Deferred.fromCoroutine(_send_later(proxy, ack, hop)).addErrback(_lost)
+            Deferred.fromCoroutine(_send_after(proxy, ack, destination, waiting)).addErrback(_lost)
     except (Refused, SIPParseError, TransportError):
         return  # nothing may answer an ACK
+
+
+async def _send_after(proxy: Proxy, ack: Request, destination: Destination, waiting: Awaitable[None]) -> None:
+    await waiting
+    _send(proxy, ack, destination)
+
+
+def _send(proxy: Proxy, ack: Request, destination: Destination) -> None:
+    hop = next_hop(ack)
+    out = None
+    if destination.flow_token is not None:
+        out = proxy.transport.flow_by_token(destination.flow_token)
+    if out is not None:
+        proxy.layer.send(ack, out)
+        return
+    targets = proxy.locator.locate_now(hop)
+    if targets is not None:
+        send_ack(proxy, ack, targets)
+    else:
+        Deferred.fromCoroutine(_send_later(proxy, ack, hop)).addErrback(_lost)
 
 
 async def _send_later(proxy: Proxy, ack: Request, hop: SipURI) -> None:
@@ -64,7 +77,7 @@ async def _send_later(proxy: Proxy, ack: Request, hop: SipURI) -> None:
 
 def _lost(failure: Failure) -> None:
     """The caller sends the ACK again with the next 200; what went wrong is no news when it is the network."""
-    failure.trap(TransportError)
+    failure.trap(Refused, SIPParseError, TransportError)
 
 
 def send_ack(proxy: Proxy, ack: Request, targets: Sequence[Target]) -> None:

@@ -19,6 +19,7 @@ from rvoip.proxy.branch import Branch
 from rvoip.proxy.dialogs import Marks
 from rvoip.proxy.fork import Fork
 from rvoip.proxy.further import MOST_BRANCHES, ask_for_more, follow
+from rvoip.proxy.passing import Passage
 from rvoip.proxy.record_route import End
 from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Destination, Refused, Targets
@@ -51,6 +52,7 @@ class ResponseContext:
         "left",
         "mark",
         "marks",
+        "passage",
         "pinned",
         "proxy",
         "sender",
@@ -68,10 +70,12 @@ class ResponseContext:
         breadth: int,
         sender: End | None,
         pinned: bool = False,
+        passage: Passage | None = None,
     ) -> None:
         """`incoming` is what is known of the request; `mark` goes into our branches (loop detection);
         `breadth` is what the request may fan out to; `sender` is the end of a dialog that it comes from, None
-        where we do not stay in the way; `pinned` says that only the flow that it came on reaches its sender.
+        where we do not stay in the way; `pinned` says that only the flow that it came on reaches its sender;
+        `passage` edits what passes.
         """
         self.proxy = proxy
         self.transaction = transaction
@@ -91,6 +95,7 @@ class ResponseContext:
         self.sender = sender
         self.marks = Marks()
         self.pinned = pinned
+        self.passage = passage
         self.final = 0
         """The status of the final response that went back first; 0 before."""
         self.began = proxy.layer.now()
@@ -412,9 +417,29 @@ class ResponseContext:
             branch.targets = []
             if not self.fork.pending:
                 self.transaction.on_cancel = None
-        self.transaction.respond(response)
+        self._respond(response, branch)
         if first:
             self.proxy.forwarded_response(self, response)
+
+    def _respond(self, response: Response, branch: Branch | None) -> None:
+        """Send a response upstream: that of a branch, or one of our own."""
+        if self.passage is None:
+            self.transaction.respond(response)
+        else:
+            client = None if branch is None else branch.client
+            self.passage.respond(response, None if client is None else client.flow)
+
+    def not_started(self, failure: Failure) -> None:
+        """What was to be done to the request first has failed, nobody foresaw how."""
+        request = self.transaction.request
+        _log.failure(
+            "The {method} of {call_id} could not be forwarded",
+            failure,
+            method=request.method,
+            call_id=request.call_id,
+        )
+        if not self.transaction.answered:
+            self.transaction.respond_status(500)
 
     def _over(self, status: int) -> None:
         """A final response goes back."""
@@ -422,6 +447,8 @@ class ResponseContext:
             self.final = status
             if self.transaction.invite:
                 self.proxy.ringing.remove(self)
+            if self.proxy.passing is not None:
+                self.proxy.passing.final(self.transaction.request, status)
 
     def _cancel(self, branch: Branch) -> None:
         branch.cancelled = True
@@ -445,5 +472,5 @@ class ResponseContext:
             return
         response = best_response(transaction, branch, status, self.branches)
         self._over(response.status)
-        transaction.respond(response)
+        self._respond(response, None)
         self.proxy.forwarded_response(self, response)

@@ -217,7 +217,15 @@ class Inbound:
         if self.proxy.settings.record_route and request.method in DIALOG_MAKING:
             sender = self.proxy.dialogs.sender(request)
             pinned = self._only_by_flow(request, transaction.flow)
-        ResponseContext(self.proxy, transaction, targets, context, mark, wide, sender, pinned).start()
+        passing = self.proxy.passing
+        passage = None if passing is None else passing.enter(transaction, targets)
+        made = ResponseContext(self.proxy, transaction, targets, context, mark, wide, sender, pinned, passage)
+        waiting = None if passage is None else passage.prepare()
+        if waiting is None:
+            made.start()
+        else:
+            later = self._concluded(transaction, context, _start_later(made, waiting))
+            Deferred.fromCoroutine(later).addErrback(made.not_started)
 
     def _only_by_flow(self, request: Request, came: Flow) -> bool:
         """Whether the sender of a request is reached only by the flow that it used.
@@ -286,6 +294,12 @@ class Inbound:
         else:
             transaction.respond(response)
         self.proxy.tell(transaction.request, response, 0.0)
+
+
+async def _start_later(context: ResponseContext, waiting: Awaitable[None]) -> None:
+    await waiting
+    if not context.transaction.answered:
+        context.start()
 
 
 def _cancelled_early(transaction: ServerTransaction, cancel: Request) -> None:

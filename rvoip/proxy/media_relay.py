@@ -13,7 +13,10 @@ from twisted.logger import Logger
 
 from rvoip.mediacontrol.errors import MediaError
 from rvoip.protocols.dialog.body import session_part
+from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Message, Request, Response
+from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.transport.addresses import canonical_host
 from rvoip.protocols.transport.bounded import Recent
 from rvoip.proxy.targets import Refused
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from rvoip.mediacontrol.interfaces import IMediaRelay
     from rvoip.protocols.transport.flow import Flow
 
-__all__ = ["MediaRelay"]
+__all__ = ["MediaRelay", "source_behind_nat"]
 
 _OFFERING = frozenset(("INVITE", "UPDATE", "PRACK"))
 _MOST_CALLS = 100_000
@@ -47,27 +50,30 @@ class MediaRelay:
 
     # Requests.
 
-    def wants(self, request: Request, nat: bool) -> bool:
-        """Whether a request, or what comes back for it, is to be rewritten; `nat`: an end is behind one."""
+    def wants(self, request: Request, flow: Flow, behind_nat: bool) -> bool:
+        """Whether a request, or what comes back for it, is to be rewritten.
+
+        `behind_nat`: whoever it goes to is behind one.
+        """
         method = request.method
         if method not in _OFFERING:
             return False
         call_id = request.call_id
-        if self.only_nat and not nat and not self._calls.get(call_id):
+        if self.only_nat and not (behind_nat or self._calls.get(call_id) or source_behind_nat(request, flow)):
             return False
         if method == "INVITE":
             self._calls.put(call_id, True)
             return True
         return bool(request.body)
 
-    async def request(self, request: Request, flow: Flow, nat: bool) -> None:
+    async def request(self, request: Request, flow: Flow) -> None:
         """Rewrite the description in a request. Raises `Refused` when that of a new call cannot be."""
         part = session_part(request)
         if part is None:
             return
         from_tag, to_tag = request.from_.tag or "", request.to.tag or ""
         call_id = request.call_id
-        received = flow.remote[0] if nat else ""
+        received = source_behind_nat(request, flow)
         text = _text(part.content)
         answers = request.method == "PRACK" and self._offered.pop((call_id, to_tag)) is not None
         try:
@@ -88,14 +94,14 @@ class MediaRelay:
         """Whether a response to a request that `wants` was true for is to be rewritten."""
         return 100 < response.status < 300 and bool(response.body)
 
-    async def response(self, request: Request, response: Response, flow: Flow, nat: bool) -> None:
+    async def response(self, request: Request, response: Response, flow: Flow) -> None:
         """Rewrite the description in a response that came on `flow`."""
         part = session_part(response)
         if part is None:
             return
         call_id = request.call_id
         from_tag, to_tag = request.from_.tag or "", response.to.tag or ""
-        received = flow.remote[0] if nat else ""
+        received = source_behind_nat(response, flow)
         text = _text(part.content)
         try:
             if session_part(request) is not None:
@@ -114,14 +120,14 @@ class MediaRelay:
         """Whether an ACK holds an answer of a call of ours."""
         return bool(ack.body) and (not self.only_nat or bool(self._calls.get(ack.call_id)))
 
-    async def ack(self, ack: Request, flow: Flow, nat: bool) -> None:
+    async def ack(self, ack: Request, flow: Flow) -> None:
         """Rewrite the answer in an ACK."""
         part = session_part(ack)
         if part is None:
             return
         caller, callee = ack.from_.tag or "", ack.to.tag or ""
         self._offered.pop((ack.call_id, callee))
-        received = flow.remote[0] if nat else ""
+        received = source_behind_nat(ack, flow)
         try:
             made = await self.relay.answer(
                 ack.call_id, callee, caller, _text(part.content), received=received
@@ -154,6 +160,24 @@ class MediaRelay:
         _log.warn(
             "The media of {call_id} is not relayed: {reason}", call_id=message.call_id, reason=error.reason
         )
+
+
+def source_behind_nat(message: Message, flow: Flow) -> str:
+    """The address that a message came from, where its Contact shows another one; else "".
+
+    A NAT is between then, and the addresses in the description are no better than that in the Contact. A
+    message that came through another proxy says nothing.
+    """
+    if isinstance(message, Request) and len(message.vias) > 1:
+        return ""
+    try:
+        contacts = message.contacts
+        uri = contacts[0].uri if contacts else None
+    except SIPParseError:
+        return ""
+    if not isinstance(uri, SipURI) or canonical_host(uri.host) in (None, flow.remote[0]):
+        return ""
+    return flow.remote[0]
 
 
 def _text(content: bytes) -> str:

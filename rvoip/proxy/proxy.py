@@ -26,6 +26,7 @@ from rvoip.proxy.forwarding import Diverting
 from rvoip.proxy.inbound import Inbound
 from rvoip.proxy.interfaces import IForwarding, IRouter
 from rvoip.proxy.outgoing import Outgoing
+from rvoip.proxy.passing import Passing
 from rvoip.proxy.record_route import RecordRoutes
 from rvoip.proxy.ringing import Ringing
 from rvoip.proxy.route_context import RouteContext
@@ -48,6 +49,8 @@ class Proxy:
     routers: tuple[IRouter, ...] = ()
     forwarding: IForwarding | None = None
     members: Callable[[Flow], bool] = staticmethod(lambda flow: False)
+    passing: Passing | None = None
+    """Edits what passes: session timers, a media relay."""
     calls: Calls | None = None
     """Shown the calls that are answered, where somebody wants to know."""
 
