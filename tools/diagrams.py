@@ -1,15 +1,17 @@
-"""Draw docs/reference/transactions.md from the machines: their tables, and when their timers fire.
+"""Draw docs/reference/transactions.md and dialogs.md from the machines: their tables, when their timers fire.
 
-    python tools/diagrams.py            write the page
-    python tools/diagrams.py --check    exit with status 1 when the page is not what would be written
+    python tools/diagrams.py            write the pages
+    python tools/diagrams.py --check    exit with status 1 when a page is not what would be written
 
-A unit test checks the same, so the page is never behind the code.
+A unit test checks the same, so no page is ever behind the code. The tables of dialogs.md are made by
+tools/dialog_diagrams.py.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ from rvoip.protocols.dialog.transaction import (
     NonInviteServer,
 )
 
-PAGE = Path(__file__).parent.parent / "docs" / "reference" / "transactions.md"
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+PAGE = REFERENCE / "transactions.md"
 
 HEAD = """\
 # Transactions
@@ -142,15 +145,29 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def dialogs_page() -> str:
+    """The page of the machines of dialogs."""
+    spec = spec_from_file_location(
+        "rvoip_tools_dialog_diagrams", Path(__file__).parent / "dialog_diagrams.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made: str = module.page()
+    return made
+
+
 def main(arguments: list[str]) -> int:
-    """Write or check the page; return the exit status."""
-    made = page()
-    if arguments == ["--check"]:
-        same = PAGE.exists() and PAGE.read_text(encoding="utf-8") == made
-        print("up to date" if same else f"{PAGE} is not up to date: run tools/diagrams.py")
-        return 0 if same else 1
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
+    """Write or check the pages; return the exit status."""
+    status = 0
+    for path, made in ((PAGE, page()), (REFERENCE / "dialogs.md", dialogs_page())):
+        if arguments == ["--check"]:
+            same = path.exists() and path.read_text(encoding="utf-8") == made
+            print("up to date" if same else f"{path} is not up to date: run tools/diagrams.py")
+            status = status or int(not same)
+        else:
+            path.write_text(made, encoding="utf-8")
+    return status
 
 
 if __name__ == "__main__":
