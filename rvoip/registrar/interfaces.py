@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from rvoip.registrar.binding import Applied, Binding, Change, Counts, Removed
+    from rvoip.registrar.presence_changes import PresenceChange, StoredPresence
 
-__all__ = ["IBindingStore"]
+__all__ = ["IBindingStore", "IPresenceStore"]
 
 
 class IBindingStore(Interface):
@@ -64,3 +65,27 @@ class IBindingStore(Interface):
         expired binding whether it was dropped or not. Of several processes that share a store one is told
         of each binding.
         """
+
+
+class IPresenceStore(Interface):
+    """What presence has to remember over a restart; who asks keeps all of it in memory too.
+
+    Deadlines are monotonic seconds, as in `IBindingStore`.
+    """
+
+    trouble: str = Attribute("""Why changes fail at the moment, in one line; "" as long as they do not.""")
+
+    def open(now: float, wall_now: float) -> StoredPresence:
+        """Get ready, and return what was stored and is not over. Raises StoreError, one line; blocks."""
+
+    def close() -> Deferred[None] | None:
+        """Finish what was asked for before and let go. Harmless when not open."""
+
+    def write(change: PresenceChange) -> Deferred[None] | None:
+        """Make the change, all of it or nothing; None when that is done at once.
+
+        Fails with StoreError, raised or by the Deferred, when it cannot; then nothing has changed.
+        """
+
+    def expire(now: float) -> None:
+        """Delete publications that are over, some time; to be called now and then."""

@@ -6,16 +6,14 @@ time: a constant of the run is added on the way in and taken off on the way out.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rvoip.registrar.binding import TOMBSTONE, Binding, Change, Outcome, tombstone
 from rvoip.registrar.compare_and_set import buried, objection
-from rvoip.registrar.errors import StoreBusy, StoreError
+from rvoip.registrar.errors import StoreError
+from rvoip.registrar.stores.sqlite_file import Connect, SQLiteFile
 from rvoip.registrar.stores.statements import (
     APPLICATION_ID,
     FORGET,
@@ -32,13 +30,10 @@ from rvoip.registrar.stores.statements import (
     to_row,
 )
 
-__all__ = ["MAX_GRAVES", "Connect", "LocationFile", "Result"]
+__all__ = ["MAX_GRAVES", "LocationFile", "Result"]
 
 MAX_GRAVES: Final = 32
 """Tombstones of one AOR; beyond that the oldest is forgotten."""
-
-Connect = Callable[..., sqlite3.Connection]
-"""`sqlite3.connect` or a stand-in."""
 
 Result = Outcome | StoreError | None
 """None when the change was applied, an Outcome when it was refused, an error when it failed."""
@@ -53,13 +48,17 @@ _CHUNKS: Final = (64, 16, 4, 1)
 _SWEEP_ROWS: Final = 1000
 
 
-class LocationFile:
+class LocationFile(SQLiteFile):
     """One open file of bindings.
 
     `patience` is how many seconds `open` waits for another process to let go, `tombstone_seconds` how long a
     removal is remembered. Methods raise StoreError, or StoreBusy when another process holds a lock; then
     nothing of what they were to write is in the file.
     """
+
+    APPLICATION_ID = APPLICATION_ID
+    SCHEMA_VERSION = SCHEMA_VERSION
+    SCHEMA = SCHEMA
 
     def __init__(
         self,
@@ -69,12 +68,8 @@ class LocationFile:
         patience: float = 3.0,
         connect: Connect = sqlite3.connect,
     ) -> None:
-        self.path = path
+        super().__init__(path, patience=patience, connect=connect)
         self._tombstone_seconds = tombstone_seconds
-        self._patience = patience
-        self._connect = connect
-        self._connection: sqlite3.Connection | None = None
-        self._lock = -1
         self._offset = 0.0  # added to monotonic seconds it gives what a row says
         self._swept = ("", "")
         self._written = 0
@@ -84,13 +79,8 @@ class LocationFile:
 
     def open(self, now: float, wall_now: float) -> list[tuple[str, Binding]]:
         """Open or create the file, drop what has expired, and read all live bindings, AOR by AOR."""
-        if self.path in ("", ":memory:"):
-            raise StoreError("sqlite: needs the path of a file; memory: keeps bindings in memory")
         try:
-            self._create()
-            self._take_lock()
-            self._connection = self._new_connection(self._patience)
-            self._check_schema()
+            self.open_file()
             self._offset = wall_now - now
             return self._load(wall_now)
         except BaseException as error:
@@ -98,89 +88,6 @@ class LocationFile:
             if isinstance(error, sqlite3.Error | OSError):
                 raise self._error(error) from None
             raise
-
-    def close(self) -> None:
-        """Close the file; harmless when it is not open."""
-        connection, self._connection = self._connection, None
-        try:
-            if connection is not None:
-                connection.close()
-        except sqlite3.Error as error:
-            raise self._error(error) from None
-        finally:
-            if self._lock >= 0:
-                os.close(self._lock)
-                self._lock = -1
-
-    def _create(self) -> None:
-        """Make the file for its owner alone; SQLite gives -wal and -shm the same mode."""
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        except FileExistsError:
-            return
-        folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)  # or the name may be gone after a power failure, with what was promised
-        finally:
-            os.close(folder)
-
-    def _take_lock(self) -> None:
-        """Refuse a second process: it would not see what the first one changes.
-
-        The lock stands on a file of its own, because closing any descriptor of the database would drop
-        SQLite's locks. It ends with the process, however that ends.
-        """
-        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._lock = os.open(f"{self.path}.lock", flags, 0o600)
-        pause = threading.Event()
-        for attempt in range(int(self._patience * 20), -1, -1):
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if not attempt:
-                    raise StoreBusy(f"{self.path} is in use by another process") from None
-                pause.wait(0.05)
-
-    def _new_connection(self, patience: float) -> sqlite3.Connection:
-        connection = self._connect(
-            self.path,
-            timeout=patience,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=32,
-        )
-        try:
-            # Before anything is written: a file of something else is a wrong path, and stays as it is.
-            self._check_owner(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA temp_store = MEMORY")
-            # Reads come from elsewhere, and the kernel has the pages: more here is memory for nothing.
-            connection.execute("PRAGMA cache_size = -512")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _check_owner(self, connection: sqlite3.Connection) -> None:
-        """Refuse a file that is not ours, or of a later schema."""
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if application != APPLICATION_ID and (application or version or tables):
-            raise StoreError(f"{self.path} holds something else than bindings")
-        if version > SCHEMA_VERSION:
-            raise StoreError(f"{self.path} is of a newer version (schema {version}, not {SCHEMA_VERSION})")
-
-    def _check_schema(self) -> None:
-        connection = self._open_connection()
-        tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-        if not tables:
-            connection.executescript(SCHEMA)
-        problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise StoreError(f"{self.path} is damaged: {problem}")
 
     def _load(self, wall_now: float) -> list[tuple[str, Binding]]:
         connection = self._open_connection()
@@ -238,50 +145,6 @@ class LocationFile:
             self._empty = connection.execute("SELECT 1 FROM binding LIMIT 1").fetchone() is None
 
         self._transact(work)
-
-    def be_patient(self, seconds: float) -> None:
-        """Wait so long for another process's lock from now on."""
-        self._patience = seconds
-        if self._connection is not None:
-            try:
-                self._connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
-            except sqlite3.Error:
-                self._give_up(self._connection)  # the next one is made with it
-
-    def _transact(self, work: Callable[[sqlite3.Connection], object]) -> None:
-        try:
-            connection = self._open_connection()
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                work(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back(connection)
-                raise
-        except sqlite3.Error as error:
-            raise self._error(error) from None
-
-    def _open_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            if self._lock < 0:
-                raise StoreError(f"{self.path} is not open")
-            self._connection = self._new_connection(self._patience)
-        return self._connection
-
-    def _roll_back(self, connection: sqlite3.Connection) -> None:
-        """End the transaction; a connection that cannot even do that is given up for another one."""
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._give_up(connection)
-
-    def _give_up(self, connection: sqlite3.Connection) -> None:
-        self._connection = None
-        try:
-            connection.close()
-        except sqlite3.Error:
-            return  # what it holds ends with the object
 
     def _apply(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> list[Result]:
         """First those that are one put, the first change of their AOR; then the others one by one."""
@@ -365,18 +228,3 @@ class LocationFile:
             oldest = sorted(kept.values(), key=lambda grave: grave.deadline)[:excess]
             connection.executemany(FORGET, [(change.aor, grave.key) for grave in oldest])
         return None
-
-    def _error(self, error: Exception) -> StoreError:
-        name = getattr(error, "sqlite_errorname", "")
-        path = self.path
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return StoreBusy(f"{path} is locked by another process")
-        if name == "SQLITE_FULL":
-            return StoreError(f"{path} cannot grow: the disk is full")
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return StoreError(f"{path} is damaged, or no SQLite database")
-        if name.startswith("SQLITE_READONLY"):
-            return StoreError(f"{path} may not be written")
-        if isinstance(error, OSError):
-            return StoreError(f"{error.filename or path}: {error.strerror}")
-        return StoreError(f"{path}: {error}")

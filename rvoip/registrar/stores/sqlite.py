@@ -32,7 +32,8 @@ from rvoip.registrar.compare_and_set import merge
 from rvoip.registrar.errors import StoreBusy, StoreError
 from rvoip.registrar.interfaces import IBindingStore
 from rvoip.registrar.stores.index import BindingIndex
-from rvoip.registrar.stores.location_file import Connect, LocationFile, Result
+from rvoip.registrar.stores.location_file import LocationFile, Result
+from rvoip.registrar.stores.sqlite_file import IMPATIENT, PATIENT, Connect
 
 __all__ = ["MAX_WAITING", "WINDOW", "SQLiteStore"]
 
@@ -44,11 +45,6 @@ MAX_WAITING: Final = 5000
 
 _MOST_AT_ONCE: Final = 500
 _FEW: Final = 64
-
-# Seconds that a transaction waits for another process's lock: long enough for a short write of somebody
-# else; and when that was not enough, short, so that requests are refused soon and not one after the other.
-_PATIENT: Final = 1.0
-_IMPATIENT: Final = 0.1
 
 _JUMP: Final = 2.0
 """Seconds that wall time has to leave its course by to count as a jump."""
@@ -231,7 +227,7 @@ class SQLiteStore:
         queue = self._queue
         failing = False
         error: StoreError | None = None
-        self._file.be_patient(_PATIENT)
+        self._file.be_patient(PATIENT)
         while True:
             self._wake.wait()
             # In this order, so that a change which finds the writer awake is in the queue when it looks.
@@ -297,7 +293,7 @@ class SQLiteStore:
     def _note(self, failed: StoreError | None, failing: bool) -> bool:
         """Report a change from working to failing or back; returns whether it fails."""
         if (failed is not None) != failing:
-            self._file.be_patient(_PATIENT if failing else _IMPATIENT)
+            self._file.be_patient(PATIENT if failing else IMPATIENT)
             self._reactor.callFromThread(self._report, "" if failed is None else failed.reason)
         return failed is not None
 

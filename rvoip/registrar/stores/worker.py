@@ -41,8 +41,9 @@ class Limits(NamedTuple):
 class Worker:
     """Calls `serve` in a thread with tasks that wait; it returns a result, or an error, for each of them.
 
-    `end` is called in the thread when there is nothing more to come; `shown` names the server in errors. A
-    task that is not done in time fails, and while the thread is still at it all others fail at once.
+    `end` is called in the thread when there is nothing more to come. `shown` names the server in errors, and
+    `what` is refused, says the log, when it fails. A task that is not done in time fails, and while the
+    thread is still at it all others fail at once.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class Worker:
         serve: Callable[[Sequence[Task]], list[Any]],
         end: Callable[[], None],
         limits: Limits,
+        what: str = "Registrations",
     ) -> None:
         self.trouble = ""
         """Why tasks fail at the moment."""
         self._shown = shown
+        self._what = what
         self._reactor = reactor
         self._serve = serve
         self._end = end
@@ -145,7 +148,7 @@ class Worker:
     def _report(self, reason: str) -> None:
         """Log when work begins to fail, and when it goes on."""
         if reason and not self.trouble:
-            _log.error("Registrations are refused: {reason}", reason=reason)
+            _log.error("{what} are refused: {reason}", what=self._what, reason=reason)
         elif self.trouble and not reason:
             _log.info("{server} answers again", server=self._shown)
         self.trouble = reason

@@ -204,8 +204,8 @@ class SQLiteStoreTests(StoreContract, TestCase):
 
     async def test_locked_by_another_process(self) -> None:
         """Changes are refused, reads go on, and all is well when the lock is gone."""
-        self.patch(sqlite, "_PATIENT", 0.05)
-        self.patch(sqlite, "_IMPATIENT", 0.01)
+        self.patch(sqlite, "PATIENT", 0.05)
+        self.patch(sqlite, "IMPATIENT", 0.01)
         store = await self.opened()
         await settled(store.apply(change(bound())))
         other = sqlite3.connect(self.path, isolation_level=None)
