@@ -93,9 +93,9 @@ def offers() -> str:
         "dialog have this machine; what one sends the other receives.\n\n"
         + "\n".join(lines)
         + "\n\nA message without a row carries nothing of interest, or a description that is ignored\n"
-        "because the first one counts. But an INVITE that comes while the state is not stable, or an offer in\n"
-        "an UPDATE or PRACK, is refused: 491 while our offer is open, 500 with Retry-After while the peer's\n"
-        "is (RFC 3261 section 14.2, RFC 3311 section 5.2).\n\n" + table(rows) + "\n"
+        "because the first one counts. But an INVITE that comes while the state is not stable, or an offer\n"
+        "in an UPDATE or PRACK, is refused: 491 while our offer is open, 500 with Retry-After while the\n"
+        "peer's is (RFC 3261 section 14.2, RFC 3311 section 5.2).\n\n" + table(rows) + "\n"
     )
 
 
