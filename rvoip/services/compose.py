@@ -33,6 +33,7 @@ from rvoip.services.forwarding import ConfiguredForwarding
 from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
 from rvoip.services.nat_ping import NATPing
+from rvoip.services.passing import PassingService
 from rvoip.services.records import RecordsService, record_sinks
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role, named_class
@@ -84,6 +85,7 @@ class SIPRole(Role):
             else None
         )
         self.routing = Routing(reactor, self.sip, config.proxy, file, self.events) if proxy else None
+        self.passing = PassingService(reactor, config.proxy, file, self.sip.tokens) if proxy else None
         self.proxy = self._make_proxy(file) if proxy else None
         self.calls = self._make_calls() if self.proxy is not None else None
         self.records = self._make_records(file) if self.proxy is not None else None
@@ -106,6 +108,8 @@ class SIPRole(Role):
         self.add(self.location, "location")
         if self.routing is not None:
             self.add(self.routing, "routing")
+        if self.passing is not None:
+            self.add(self.passing, "passing")
         if self.nat_ping is not None:
             self.add(self.nat_ping, "nat-ping")
         if self.records is not None:
@@ -227,6 +231,8 @@ class SIPRole(Role):
         if self.routing is not None:
             proxy.routers = self.routing.routers
             proxy.members = self.routing.peers.may_call_out
+        if self.passing is not None:
+            proxy.passing = self.passing.passing
 
     def _known(self, aor: str) -> Any:
         table = self.config.registrar
@@ -275,11 +281,15 @@ class SIPRole(Role):
         """Also the rules of registration and forwarding, the API's token and certificate, what is traced."""
         routing = self.routing
         prepared = routing.prepare(config.proxy, file) if routing is not None else None
+        passing = self.passing
+        passage = passing.prepare(config.proxy, file) if passing is not None else None
         forwarding = self._prepare_forwarding(config, file)
         self.http.reload(config.http, file)
         super().apply(config, file)
         if routing is not None and prepared is not None:
             routing.use(prepared)
+        if passing is not None and passage is not None:
+            passing.use(passage)
         self.http.use(config.http.token)
         self.tracing.apply(config.trace)
         self._answer_early(config)

@@ -259,6 +259,16 @@ are forgotten. 0: none. They need `record_route`."""
     """`sqlite:PATH` of more aliases: the columns `name` and `target` of the table `aliases`."""
     enum: list[str] = field(default_factory=list)
     """DNS trees in which numbers are looked up before routes are (`"e164.arpa"`); empty: none."""
+    rtpengine: str | list[str] = ""
+    """rtpengines that relay the media of calls, `udp:ADDRESS:PORT` of their ng protocol; empty: none."""
+    rtpengine_options: dict[str, str | int | list[str]] = field(default_factory=dict)
+    """What else they are told with each description, as in `{ICE = "remove", flags = ["record-call"]}`."""
+    relay: Literal["always", "nat"] = "always"
+    """Which calls they relay: all, or those with an end behind a NAT."""
+    session_expires: Count = 0
+    """Seconds within which calls are to be refreshed (RFC 4028); longer ones are cut. 0: not ours to say."""
+    min_se: Annotated[int, Meta(ge=90)] = 90
+    """Shorter intervals than this are refused with 422."""
     numbers: NumbersTable = field(default_factory=NumbersTable)
     """See `[proxy.numbers]`."""
     route: list[RouteTable] = field(default_factory=list)
