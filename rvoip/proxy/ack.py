@@ -31,7 +31,7 @@ def forward_ack(proxy: Proxy, request: Request, flow: Flow) -> None:
     """
     try:
         token = proxy.dialogs.enter(request)
-        if token is not None:
+        if token is not None and not proxy.inbound.is_gruu(request):
             destination = proxy.inbound.in_dialog(request, flow, token)
             ack = forwarded(request, None)
         else:

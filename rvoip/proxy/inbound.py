@@ -70,6 +70,13 @@ class Inbound:
         flow_token = self.proxy.dialogs.enter(request)
         if flow_token is not None:
             # In a dialog that was set up through here: the route set says where to.
+            contact = request.uri
+            if isinstance(contact, SipURI) and self.is_gruu(request):
+                found = self.proxy.find(contact)
+                if isinstance(found, Targets):
+                    self._launch(transaction, found, context)
+                    return None
+                return self._concluded(transaction, context, self._launch_later(transaction, found, context))
             destination = self.in_dialog(request, transaction.flow, flow_token)
             self._launch(transaction, Targets.parallel([destination]), context)
             return None
@@ -85,6 +92,16 @@ class Inbound:
             return self._admit(transaction, context, own)
         # A router may know a domain that strangers may send to.
         return self._concluded(transaction, context, self._admit_by_route(transaction, context))
+
+    def is_gruu(self, request: Request) -> bool:
+        """Whether the Contact that a request goes to is to be looked up here (RFC 5627 section 3.4)."""
+        uri = request.uri
+        return (
+            isinstance(uri, SipURI)
+            and uri.has_param("gr")
+            and not request.has("route")
+            and bool(self.proxy.domains.serves(uri))
+        )
 
     async def _admit_by_route(self, transaction: ServerTransaction, context: RouteContext) -> None:
         try:

@@ -39,6 +39,13 @@ class ILocation(Interface):
     def lookup(aor: str) -> list[Destination] | Deferred[list[Destination]]:
         """The `Destination`s of an address-of-record, maybe none; or a Deferred of them."""
 
+    def lookup_device(uri: SipURI, aor: str) -> list[Destination] | Deferred[list[Destination]] | None:
+        """Where the device is that a GRUU names (RFC 5627), maybe nowhere; None when it names none of ours.
+
+        `aor` is the address-of-record that the URI would be else. Where the device has several bindings it
+        is the latest one, or the flows of the latest registration.
+        """
+
     def exists(aor: str) -> bool | Deferred[bool]:
         """Whether there is such a user at all (then 480, else 404); or a Deferred of that."""
 

@@ -100,6 +100,11 @@ class Proxy:
         if not self.domains.serves(uri):
             return Targets.parallel([Destination(uri)])
         aor = self.domains.aor(uri)
+        if uri.has_param("gr"):
+            device = self.location.lookup_device(uri, aor)
+            if device is None:
+                raise NobodyThere(False)
+            return self._find_device(uri, device)
         found = self.location.lookup(aor)
         if isinstance(found, Deferred):
             return self._find_later(uri, aor, found)
@@ -109,6 +114,19 @@ class Proxy:
         if isinstance(exists, Deferred):
             return self._nobody(exists)
         raise NobodyThere(exists)
+
+    def _find_device(
+        self, uri: SipURI, found: list[Destination] | Deferred[list[Destination]]
+    ) -> Targets | Awaitable[Targets]:
+        """Where a GRUU leads: to that device alone."""
+        if isinstance(found, Deferred):
+            return found.addCallback(lambda there: self._at_device(uri, there))
+        return self._at_device(uri, found)
+
+    def _at_device(self, uri: SipURI, found: list[Destination]) -> Targets:
+        if not found:
+            raise NobodyThere(True)
+        return Targets.parallel(one_flow_each(_reached_by(uri, found)))
 
     async def _find_later(self, uri: SipURI, aor: str, found: Deferred[list[Destination]]) -> Targets:
         destinations = await found

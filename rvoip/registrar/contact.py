@@ -12,6 +12,8 @@ from rvoip.registrar.binding import Binding
 
 __all__ = ["contact_key", "find_equivalent", "flow_key", "other_params", "preference", "seconds"]
 
+_NOT_KEPT = frozenset(("expires", "pub-gruu", "temp-gruu"))
+
 LARGEST_REG_ID = 2**31 - 1
 
 
@@ -41,12 +43,15 @@ def preference(text: str | None) -> int:
 
 
 def other_params(params: Params) -> str:
-    """A contact's parameters as text for a message, without expires: what the answers give back."""
+    """A contact's parameters as text for a message, without expires: what the answers give back.
+
+    GRUUs are the registrar's to say (RFC 5627 section 5.1).
+    """
     return "".join(
         [
             f";{name}" if value is None else f";{name}={value}"
             for name, value in params.items()
-            if name != "expires"
+            if name not in _NOT_KEPT
         ]
     )
 

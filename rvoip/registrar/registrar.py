@@ -17,6 +17,7 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.registrar.binding import ALL_CONTACTS, Applied, Binding, Change, Outcome, Removed
 from rvoip.registrar.errors import RegistrationRefused
+from rvoip.registrar.gruu import Gruus, public_gruu
 from rvoip.registrar.reading import Reading
 from rvoip.registrar.settings import RegistrarSettings
 
@@ -38,11 +39,14 @@ class Registrar:
     """A registrar for AORs whose requests were authenticated.
 
     `new_tag` gives the To tag of each response. `domains` tells whether a domain is one that is registered
-    here; without it all are. `on_change` hears of every change that was made.
+    here; without it all are. `on_change` hears of every change that was made. `gruus`, to be set, makes GRUUs
+    for those who ask (RFC 5627).
     """
 
     supported: frozenset[str] = frozenset(("path", "outbound"))
-    """Option tags that a REGISTER may require."""
+    """Option tags that a REGISTER may require; "gruu" is another one where there are `gruus`."""
+
+    gruus: Gruus | None = None
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Registrar:
         self.on_change = on_change
         self._date_second = -1
         self._date_line = ""
+        self._serial = 0
 
     # -- decisions
 
@@ -98,7 +103,7 @@ class Registrar:
             if self.domains is not None and not self.domains(aor.rpartition("@")[2]):
                 raise RegistrationRefused(404)
             if "contact" not in names:
-                return self.listing(request, bindings, wall_now, now)
+                return self.listing(request, bindings, wall_now, now, aor)
             return self.change(request, aor, bindings, now, flow)
         except RegistrationRefused as refused:
             return self.refuse(request, refused.status, refused.reason, refused.headers)
@@ -107,7 +112,8 @@ class Registrar:
 
     def check_required(self, request: Request) -> None:
         """Refuse option tags that are not `supported` with 420 (RFC 3261 section 10.3 step 2)."""
-        unknown = request.other_tags("require", self.supported)
+        supported = self.supported if self.gruus is None else self.supported | {"gruu"}
+        unknown = request.other_tags("require", supported)
         if unknown:
             raise RegistrationRefused(420, headers=[("unsupported", ", ".join(unknown))])
 
@@ -181,7 +187,7 @@ class Registrar:
             return self.refuse(request, 403, None, [("warning", f'399 registrar "At most {most} contacts"')])
         if self.on_change is not None and outcome is not Outcome.UNCHANGED:
             self.on_change(applied.change.aor, applied.bindings, outcome.value)
-        response = self.listing(request, applied.bindings, wall_now, now)
+        response = self.listing(request, applied.bindings, wall_now, now, applied.change.aor)
         if applied.change.outbound:
             response.names.append("require")
             response.lines.append("Require: outbound")
@@ -190,16 +196,27 @@ class Registrar:
         return response
 
     def listing(
-        self, request: Request, bindings: tuple[Binding, ...], wall_now: float, now: float
+        self, request: Request, bindings: tuple[Binding, ...], wall_now: float, now: float, aor: str = ""
     ) -> Response:
-        """The 200 with all bindings (RFC 3261 section 10.3 step 8), Path (3327) and Service-Route (3608)."""
+        """The 200 with all bindings (RFC 3261 section 10.3 step 8), Path (3327) and Service-Route (3608).
+
+        Contacts of devices get their GRUUs where these are asked for (RFC 5627 section 5.3).
+        """
         response = respond(request, 200, to_tag=self.new_tag())
         names = response.names
         lines = response.lines
+        gruus = self.gruus
+        if gruus is not None and not (aor and "supported" in request.names and _asks_for_gruus(request)):
+            gruus = None
         for binding in bindings:
             names.append("contact")
             left = int(binding.deadline - now + 0.999)
-            lines.append(f"Contact: <{binding.contact}>{binding.params};expires={left}")
+            gruu = ""
+            if gruus is not None and binding.instance:
+                self._serial = max(self._serial + 1, int(wall_now * 1e6))
+                temporary = gruus.temporary(aor, binding.instance, binding.call_id, self._serial)
+                gruu = f';pub-gruu="{public_gruu(aor, binding.instance)}";temp-gruu="{temporary}"'
+            lines.append(f"Contact: <{binding.contact}>{binding.params}{gruu};expires={left}")
         if int(wall_now) != self._date_second:
             self._date_second = int(wall_now)
             self._date_line = f"Date: {format_date(wall_now)}"
@@ -235,6 +252,10 @@ class Registrar:
         """Tell the listener what `IBindingStore.remove` took away."""
         if self.on_change is not None and removed.removed:
             self.on_change(removed.aor, removed.bindings, Outcome.REMOVED.value)
+
+
+def _asks_for_gruus(request: Request) -> bool:
+    return "gruu" in request.option_tags("supported")
 
 
 def format_date(wall_now: float) -> str:

@@ -26,12 +26,14 @@ class RegistrarSettings:
     # Whether a Path that the phone does not support is refused with 420 (RFC 3327 section 5.3). Phones seldom
     # say so, and it is an edge proxy that adds the Path.
     strict_path: bool = False
+    # Whether GRUUs are given out to those who ask (RFC 5627).
+    gruu: bool = False
     # The lines that a 200 ends with because of the settings; computed.
     answer_lines: tuple[str, ...] = attrs.field(init=False)
 
     @answer_lines.default
     def _answer_lines(self) -> tuple[str, ...]:
-        supported = "Supported: path, outbound"
+        supported = "Supported: path, outbound" + (", gruu" if self.gruu else "")
         if not self.service_route:
             return (supported,)
         return (supported, "Service-Route: " + ", ".join([f"<{uri}>" for uri in self.service_route]))

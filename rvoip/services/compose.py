@@ -18,6 +18,7 @@ from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.proxy import Proxy, ProxySettings
 from rvoip.proxy.record_route import RecordRoutes
 from rvoip.registrar.binding import Binding
+from rvoip.registrar.gruu import Gruus
 from rvoip.registrar.registrar import Registrar
 from rvoip.registrar.settings import RegistrarSettings
 from rvoip.services.accounts import AccountsService
@@ -77,6 +78,7 @@ class SIPRole(Role):
         )
         self.location = self._make_location(file)
         self.record_routes = RecordRoutes(os.urandom(32))
+        self.gruus = Gruus(os.urandom(32))
         self.registration = self._make_registration(file, proxy) if registrar else None
         table = config.registrar or RegistrarTable()
         self.nat_ping = (
@@ -103,8 +105,8 @@ class SIPRole(Role):
         self.http = HTTPSide(reactor, self, file)
         self.add(self.lag, "lag")
         self.add(self.accounts, "accounts")
-        if proxy:
-            self.add(SecretService(secret_path(config), self.record_routes.use), "secret")
+        if proxy or (config.registrar or RegistrarTable()).gruu:
+            self.add(SecretService(secret_path(config), self._use_secret), "secret")
         self.add(self.location, "location")
         if self.routing is not None:
             self.add(self.routing, "routing")
@@ -122,6 +124,11 @@ class SIPRole(Role):
         if self.http.service is not None:
             self.add(self.http.service, "http", CLOSE_DEADLINE + 1)
         self.add(self.sip, "sip")
+
+    def _use_secret(self, secret: bytes) -> None:
+        """Sign and seal with this key."""
+        self.record_routes.use(secret)
+        self.gruus.use(secret)
 
     def _make_accounts(self, file: str) -> AccountsService:
         try:
@@ -163,6 +170,7 @@ class SIPRole(Role):
         registrar: Registrar = made(
             registrar_settings(table), sip.tokens, on_change=self._registration_changed
         )
+        registrar.gruus = self.gruus if table.gruu else None
         self.location.expired = registrar.expired
         return Registration(
             registrar,
@@ -182,7 +190,7 @@ class SIPRole(Role):
             sip.transport,
             sip.locator,
             sip.domains,
-            Location(self.location.store, self._known, self._reactor.seconds),
+            Location(self.location.store, self._known, self._reactor.seconds, self.gruus),
             self.authenticator,
             self.record_routes,
             proxy_settings(self.config),
@@ -296,7 +304,9 @@ class SIPRole(Role):
         self._log_activity(config.log.activity)
         warn_of_expiry(config, time.time())
         if self.registration is not None:
-            self.registration.registrar.settings = registrar_settings(config.registrar or RegistrarTable())
+            rules = config.registrar or RegistrarTable()
+            self.registration.registrar.settings = registrar_settings(rules)
+            self.registration.registrar.gruus = self.gruus if rules.gruu else None
         if self.nat_ping is not None:
             table = config.registrar or RegistrarTable()
             self.nat_ping.use(table.nat_ping, table.nat_ping_interval)
@@ -326,6 +336,7 @@ def registrar_settings(table: RegistrarTable) -> RegistrarSettings:
         max_contacts=table.max_contacts,
         service_route=tuple(table.service_route),
         flow_timer=table.flow_timer,
+        gruu=table.gruu,
         strict_path=table.strict_path,
     )
 

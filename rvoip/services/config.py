@@ -200,6 +200,8 @@ class Registrar(Table):
     """Service-Route values of every 200 (RFC 3608)."""
     flow_timer: Count = 0
     """Flow-Timer in seconds for clients that use outbound (RFC 5626); 0: none."""
+    gruu: bool = True
+    """Give devices that ask for it a GRUU, a URI that leads to them alone (RFC 5627)."""
     nat_ping: Literal["none", "crlf", "options"] = "none"
     """What is sent to phones behind NATs to keep their way open: nothing, CRLF over UDP, or OPTIONS."""
     nat_ping_interval: Annotated[float, Meta(ge=1)] = 25.0

@@ -18,6 +18,7 @@ from rvoip.proxy.interfaces import ILocation
 from rvoip.proxy.targets import Destination, Refused
 from rvoip.registrar.binding import Binding, Counts, Removed
 from rvoip.registrar.errors import StoreError
+from rvoip.registrar.gruu import Gruus
 from rvoip.registrar.stores.factory import open_store
 
 __all__ = ["Location", "LocationService"]
@@ -97,15 +98,20 @@ class LocationService(Service):
 class Location:
     """What the proxy asks: the bindings of an address-of-record as destinations.
 
-    `known` tells whether an address-of-record has an account.
+    `known` tells whether an address-of-record has an account; `gruus` reads GRUUs.
     """
 
     def __init__(
-        self, store: Any, known: Callable[[str], bool | Deferred[bool]], now: Callable[[], float]
+        self,
+        store: Any,
+        known: Callable[[str], bool | Deferred[bool]],
+        now: Callable[[], float],
+        gruus: Gruus | None = None,
     ) -> None:
         self._store = store
         self._known = known
         self._now = now
+        self._gruus = gruus
 
     def lookup(self, aor: str) -> list[Destination] | Deferred[list[Destination]]:
         """See `ILocation`; a store that does not answer is 503."""
@@ -114,9 +120,31 @@ class Location:
             return found.addCallbacks(destinations, _unavailable)
         return destinations(found)
 
+    def lookup_device(self, uri: SipURI, aor: str) -> list[Destination] | Deferred[list[Destination]] | None:
+        """See `ILocation`."""
+        gruus = self._gruus
+        device = None if gruus is None else gruus.read(uri, aor)
+        if gruus is None or device is None:
+            return None
+        found = self._store.lookup(device.aor, self._now())
+        if isinstance(found, Deferred):
+            return found.addCallbacks(lambda bindings: _latest(gruus.of(device, bindings)), _unavailable)
+        return _latest(gruus.of(device, found))
+
     def exists(self, aor: str) -> bool | Deferred[bool]:
         """See `ILocation`."""
         return self._known(aor)
+
+
+def _latest(bindings: Sequence[Binding]) -> list[Destination]:
+    """Of a device's bindings the latest, with the others of the same registration where they are flows."""
+    if not bindings:
+        return []
+    first = bindings[0]
+    kept = [first]
+    if first.is_flow:
+        kept = [one for one in bindings if one.is_flow]
+    return destinations(tuple(kept))
 
 
 def _ignore(failure: Failure) -> None:

@@ -69,6 +69,13 @@ class Places:
     def lookup(self, aor: str) -> Any:
         return self._answer(list(self.bindings.get(aor, ())))
 
+    def lookup_device(self, uri: SipURI, aor: str) -> Any:
+        """The one whose instance the `gr` parameter is."""
+        instance = uri.param("gr")
+        if not instance:
+            return None
+        return self._answer([one for one in self.bindings.get(aor, ()) if one.instance == f"<{instance}>"])
+
     def exists(self, aor: str) -> Any:
         return self._answer(aor in self.users)
 
