@@ -239,5 +239,8 @@ def _same_hop(invite: Request, method: str, to: str) -> Request:
     made.add("to", to)
     made.add("call-id", invite.call_id)
     made.add("cseq", f"{invite.cseq.number} {method}")
+    session_id = invite.get("session-id")
+    if session_id is not None:
+        made.add("session-id", session_id)  # RFC 7989 section 6
     made.add("content-length", "0")
     return made
