@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from rvoip.protocols.dialog.interfaces import ITransactionUser
@@ -188,6 +189,7 @@ class Proxy:
         found = self.location.lookup(aor)
         if isinstance(found, Deferred):
             found.addCallback(self._join, contexts, aor)
+            found.addErrback(_not_found)
         else:
             self._join(found, contexts, aor)
 
@@ -251,3 +253,8 @@ def _reached_by(uri: SipURI, destinations: list[Destination]) -> list[Destinatio
     if not found:
         raise Refused(480, headers=(("Warning", '380 proxy "SIPS Not Allowed"'),), stateless=True)
     return found
+
+
+def _not_found(failure: Failure) -> None:
+    """The location does not answer: those who ring go on without the phone that has just registered."""
+    failure.trap(Refused)
