@@ -19,10 +19,12 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
+from rvoip.common.activation import InheritedSockets
 from rvoip.common.errors import StartError
 from rvoip.common.http import API
 from rvoip.common.http_auth import is_loopback
@@ -316,7 +318,8 @@ class HTTPService(Service):
     """Listens for an API while it runs; binds in its privileged start.
 
     StartError when the address cannot be had, when a certificate cannot be used, and when an API that is open
-    to anyone would be reached from other machines (a client certificate counts as a token).
+    to anyone would be reached from other machines (a client certificate counts as a token). An address that
+    one of the `inherited` sockets is bound to is listened on with that.
     """
 
     def __init__(
@@ -329,8 +332,10 @@ class HTTPService(Service):
         private_key: str = "",
         ca: str = "",
         body_limit: int = BODY_LIMIT,
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self._reactor = reactor
+        self._inherited = inherited or InheritedSockets()
         self._listen = listen
         self._files = (certificate, private_key, ca)
         self._tls: ServerTLS | None = None
@@ -361,7 +366,12 @@ class HTTPService(Service):
         self.site.any_host = not is_loopback(where.host)
         self.site.stopping = False
         try:
-            if where.path:
+            opened = self._inherited.take(
+                "unix" if where.path else "tcp", where.path or where.host, where.port
+            )
+            if opened is not None:
+                self._port = self._adopt(opened)
+            elif where.path:
                 self._port = self._listen_unix(where.path)
             elif self._tls is not None:
                 self._port = self._reactor.listenSSL(where.port, self.site, self._tls, interface=where.host)
@@ -408,6 +418,15 @@ class HTTPService(Service):
         if not (certificate and private_key):
             raise StartError("[http] certificate and private_key go together, and ca goes with them")
         return ServerTLS(certificate, private_key, ca)
+
+    def _adopt(self, opened: socket.socket) -> IListeningPort:
+        """Go on with a socket that listens already."""
+        factory: Any = self.site
+        if self._tls is not None:
+            factory = TLSMemoryBIOFactory(self._tls, False, self.site)
+        with opened:
+            port: IListeningPort = self._reactor.adoptStreamPort(opened.fileno(), opened.family, factory)
+        return port
 
     def _listen_unix(self, path: str) -> IListeningPort:
         _remove_stale(path, self._listen)

@@ -63,7 +63,7 @@ class SIPRole(Role):
         super().__init__(reactor, role, config, path)
         file = path or "defaults"
         self.events = EventBus(reactor)
-        self.sip = SIPService(reactor, config, file)
+        self.sip = SIPService(reactor, config, file, self.inherited)
         self.lag = LagProbe(reactor, self.sip.admission.note_lag)
         self.accounts = self._make_accounts(file)
         self._verifier = DigestVerifier.with_secret(

@@ -71,6 +71,7 @@ class HTTPSide:
                 certificate=table.certificate,
                 private_key=table.private_key,
                 ca=table.ca,
+                inherited=role.inherited,
             )
         self._add_checks()
         self._add_routes()

@@ -16,6 +16,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.usage import Options, UsageError
 
+from rvoip.common.activation import InheritedSockets, first_environment
 from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.lifecycle import OrderedService
 from rvoip.services.config import Config, load
@@ -69,6 +70,7 @@ class Role(OrderedService):
         self.config = config
         self.path = path
         self.sip: SIPService | None = None
+        self.inherited = InheritedSockets.from_environment(first_environment(), os.getpid())
         self.twistd: Mapping[str, Any] | None = None
         """twistd's own options, where it was started as a command."""
         self.log: LogOutput | None = None
@@ -102,6 +104,8 @@ class Role(OrderedService):
         """Tell where we are."""
         super().startService()
         settle_collector()
+        for unused in self.inherited.close_others():
+            _log.warn("Nothing listens on the socket {socket} of the service manager", socket=unused)
         if self.sip is not None:
             for listener in self.sip.transport.listeners:
                 _log.info(
@@ -118,11 +122,16 @@ class Role(OrderedService):
         if sip is None:
             done.callback(None)
             return done
-        sip.admission.drain()
+        # Where the service manager keeps the sockets the next process takes what comes from now on: nobody is
+        # refused, and as soon as no call rings nothing more is read.
+        handing_over = self.inherited.given > 0
+        if not handing_over:
+            sip.admission.drain()
         deadline = self._reactor.seconds() + self.config.service.drain_max
 
         def look() -> None:
-            if sip.transactions.quiet or self._reactor.seconds() >= deadline:
+            late = self._reactor.seconds() >= deadline
+            if late or (sip.transactions.quiet if not handing_over else not sip.transactions.ringing):
                 done.callback(None)
             else:
                 self._reactor.callLater(_QUIET_CHECK, look)

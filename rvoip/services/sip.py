@@ -10,6 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from rvoip.common.activation import InheritedSockets
 from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.wheel import TimerWheel
 from rvoip.protocols.dialog.timers import Timers
@@ -35,7 +36,9 @@ __all__ = ["SIPService", "tls_settings"]
 class SIPService(Service):
     """Listens, and runs the transaction layer; set `transactions.user` before it starts."""
 
-    def __init__(self, reactor: Any, config: Config, file: str) -> None:
+    def __init__(
+        self, reactor: Any, config: Config, file: str, inherited: InheritedSockets | None = None
+    ) -> None:
         self._reactor = reactor
         self._config = config
         self._addresses = listen_addresses(config, file)
@@ -55,6 +58,7 @@ class SIPService(Service):
             ),
             guard=self.guard,
             force_rport=config.sip.force_rport,
+            inherited=inherited,
             websocket=WebSocketRules(config.sip.ws_origins),
         )
         self.tokens = TokenSource()

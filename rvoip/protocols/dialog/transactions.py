@@ -421,6 +421,11 @@ class TransactionLayer:
             not one.answered for one in self._clients.values()
         )
 
+    @property
+    def ringing(self) -> int:
+        """How many INVITEs wait for their final response."""
+        return sum(one.invite and not one.answered for one in self._servers.values())
+
     def __iter__(self) -> Iterator[ServerTransaction | ClientTransaction]:
         yield from list(self._servers.values())
         yield from list(self._clients.values())

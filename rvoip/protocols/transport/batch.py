@@ -104,12 +104,11 @@ class BatchPort(StockPort):
         self._was_read = False
         self._beat: IDelayedCall | None = None
 
-    def createInternetSocket(self) -> socket.socket:
-        """Open the socket that `startListening` binds."""
-        opened = super().createInternetSocket()
+    def tune(self, opened: socket.socket) -> None:
+        """Set the options of a socket."""
+        super().tune(opened)
         if self._late_received is not None:
             opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        return opened
 
     def startListening(self) -> None:
         """Bind and read."""
@@ -363,6 +362,8 @@ class BatchUDP:
         self._reactor = reactor
         self._buffer_size = buffer_size
         self._buffers: dict[socket.AddressFamily, _Buffers] = {}
+        self.inherited: socket.socket | None = None
+        """What the next `listenUDP` goes on with, in place of a new socket."""
 
     def listenUDP(
         self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = LARGEST
@@ -383,5 +384,8 @@ class BatchUDP:
         else:
             listening = StockPort(port, protocol, interface, maxPacketSize, self._reactor)
         listening.buffer_size = self._buffer_size
+        opened, self.inherited = self.inherited, None
+        if opened is not None:
+            listening.adopt(opened)
         listening.startListening()
         return listening

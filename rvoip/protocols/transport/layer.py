@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorFDSet
 
+from rvoip.common.activation import InheritedSockets
 from rvoip.protocols.sip.grammar import format_host_port
 from rvoip.protocols.transport.addresses import (
     ListenAddress,
@@ -86,7 +87,8 @@ class TransportLayer:
     read by metrics. `websocket` says who may open a WebSocket; it may be changed while listening.
 
     `route` tells from which address of ours the kernel would send to another, `owns` whether an address is
-    ours; both matter only where "any address" is listened on.
+    ours; both matter only where "any address" is listened on. An address that one of the `inherited`
+    sockets is bound to is listened on with that.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class TransportLayer:
         stream_protocol: type[SIPStreamProtocol] = SIPStreamProtocol,
         route: Callable[[str], str | None] = source_address,
         owns: Callable[[str], bool] = has_address,
+        inherited: InheritedSockets | None = None,
     ) -> None:
         self.intake = Intake(reactor, receiver, limits=limits, guard=guard, force_rport=force_rport)
         self.listeners: list[Listener] = []
@@ -118,6 +121,7 @@ class TransportLayer:
         self._stream_protocol = stream_protocol
         self._route = route
         self._owns = owns
+        self._inherited = inherited or InheritedSockets()
         self._table = StreamTable(reactor, self.intake)
         self._pool = StreamPool()
         self._local: set[tuple[str, int | None, str | None]] = set()
@@ -165,10 +169,13 @@ class TransportLayer:
                     self._reactor, intake=self.intake, sent_by=sent_by, route=self._route
                 )
                 listener.datagrams = protocol
+                if isinstance(self._udp, BatchUDP):
+                    self._udp.inherited = self._inherited.take("udp", host, port)
                 listener.listening = self._udp.listenUDP(port, protocol, host, _MAX_PACKET)
             else:
                 factory = self._factory(transport, address, said)
-                listener.listening = listen_stream(self._reactor, port, factory, host)
+                opened = self._inherited.take("tcp", host, port)
+                listener.listening = listen_stream(self._reactor, port, factory, host, opened)
         except CannotListenError as error:
             raise ListenError(str(address), explain(error.socketError)) from None
         listener.port = listener.listening.getHost().port

@@ -8,7 +8,7 @@ import struct
 import sys
 
 from twisted.internet import tcp, udp
-from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, ISystemHandle
+from twisted.internet.interfaces import IReactorFDSet, IReactorSocket, IReactorTCP, ISystemHandle
 from twisted.internet.protocol import ServerFactory
 
 from rvoip.protocols.transport.limits import TransportLimits
@@ -65,8 +65,18 @@ class StockPort(udp.Port):
     def createInternetSocket(self) -> socket.socket:
         """Open the socket that `startListening` binds."""
         opened = _open(self.addressFamily, self.socketType)
-        _enlarge(opened, self.buffer_size)
+        self.tune(opened)
         return opened
+
+    def tune(self, opened: socket.socket) -> None:
+        """Set the options of a socket."""
+        _enlarge(opened, self.buffer_size)
+
+    def adopt(self, opened: socket.socket) -> None:
+        """Have `startListening` go on with a socket that is bound already."""
+        self.tune(opened)
+        # Twisted's own way, `adoptDatagramPort`, makes a port of another class.
+        self._preexistingSocket = opened  # type: ignore[assignment]
 
 
 class StreamPort(tcp.Port):
@@ -79,8 +89,17 @@ class StreamPort(tcp.Port):
         return opened
 
 
-def listen_stream(reactor: IReactorTCP, port: int, factory: ServerFactory, host: str) -> object:
-    """Listen for connections; returns the IListeningPort."""
+def listen_stream(
+    reactor: IReactorTCP,
+    port: int,
+    factory: ServerFactory,
+    host: str,
+    inherited: socket.socket | None = None,
+) -> object:
+    """Listen for connections, on the socket that listens already if there is one; returns IListeningPort."""
+    if inherited is not None:
+        with inherited:
+            return IReactorSocket(reactor).adoptStreamPort(inherited.fileno(), inherited.family, factory)
     if not IReactorFDSet.providedBy(reactor):
         return reactor.listenTCP(port, factory, BACKLOG, host)
     listening = StreamPort(port, factory, BACKLOG, host, reactor)

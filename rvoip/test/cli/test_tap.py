@@ -42,7 +42,7 @@ class TapTests(TestCase):
 
     def test_there_is_one_of_each_for_each_role(self) -> None:
         wanted = {f"{role}.{end}" for role in ROLES for end in ("tac", "toml")}
-        wanted |= {f"rvoip-{role}.service" for role in ROLES}
+        wanted |= {f"rvoip-{role}.{end}" for role in ROLES for end in ("service", "socket")}
         wanted.add("rvoip.logrotate")
         found = {path.name for path in TAP.iterdir() if path.is_file()}
         self.assertEqual(found, wanted)
