@@ -214,6 +214,7 @@ class ClientInvite:
         session.overlap.sent("INVITE")
         if self._timer is not None:
             session.timer = SessionTimer(agent.settings.timer)
+            session.timer.min_se = self._timer.min_se
         session.note(response)
         self.sessions[tag] = session
         agent.attach(dialog, session)

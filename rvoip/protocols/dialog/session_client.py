@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from rvoip.common.wheel import Timer
 from rvoip.protocols.dialog import hooks
 from rvoip.protocols.dialog.body import Body, session_part
+from rvoip.protocols.dialog.dialog import CONFIRMED
 from rvoip.protocols.dialog.ending import NETWORK, PEER, US, Ending
 from rvoip.protocols.dialog.errors import Refused, RequestFailed, RequestRefused, WrongState
 from rvoip.protocols.dialog.glare import Retry
@@ -80,8 +81,8 @@ class SessionClient:
         self._provisionals: ReliableClient | None = None
         # The INVITE whose 2xx is not acknowledged yet, because its offer is not answered.
         self._ack_due: Request | None = None
-        # The CSeq of the last ACK, the ACK as it was sent, and the flow that it took.
-        self._ack: tuple[int, bytes, Flow | None] | None = None
+        # The CSeq of the last ACK, the ACK as it was sent or is to be sent, and the flow that it took.
+        self._ack: tuple[int, bytes | Request, Flow | None] | None = None
 
     # Changes of the session.
 
@@ -93,8 +94,11 @@ class SessionClient:
             turn.fail(WrongState("the session has ended"))
         elif self._turn is not None or not session.overlap.may_send(method):
             turn.fail(WrongState("another request is open"))
-        elif method == "INVITE" and session.dialog.state != "confirmed":
+        elif method == "INVITE" and session.dialog.state != CONFIRMED:
             turn.fail(WrongState("the session is not established"))
+        elif body is not None and session.server.undelivered:
+            # The peer may not have our answer yet (RFC 3311 section 5.1).
+            turn.fail(WrongState("a provisional response is not acknowledged"))
         else:
             self._turn = turn
             self._send(turn)
@@ -407,7 +411,11 @@ class SessionClient:
         for name in ("authorization", "proxy-authorization"):
             shown += [(name, value) for value in invite.get_all(name)]
         ack = dialog.request("ACK", shown, body, cseq=number)
-        self._ack = (number, b"", None)
+        self._ack = (number, ack, None)
+        self._route_ack(ack)
+
+    def _route_ack(self, ack: Request) -> None:
+        dialog = self._session.dialog
         flow = dialog.flow
         if flow is not None and not flow.closed:
             self._send_ack(ack, flow)
@@ -417,21 +425,22 @@ class SessionClient:
             targets = agent.locator.locate_now(dialog.next_hop)
         except (TransportError, SIPError):
             return  # the peer sends its 2xx again, and we look again
-        if targets is not None:
+        if targets:
             self._send_ack(ack, agent.layer.transport.flow_to(targets[0]))
-            return
-        waiting: Deferred[Any] = Deferred.fromCoroutine(agent.locator.locate(dialog.next_hop))
-        waiting.addCallback(lambda found: self._send_ack(ack, agent.layer.transport.flow_to(found[0])))
-        waiting.addErrback(lambda failure: failure.trap(TransportError, SIPError))
+        elif targets is None:
+            waiting: Deferred[Any] = Deferred.fromCoroutine(agent.locator.locate(dialog.next_hop))
+            waiting.addCallback(lambda found: self._send_ack(ack, agent.layer.transport.flow_to(found[0])))
+            waiting.addErrback(lambda failure: failure.trap(TransportError, SIPError))
 
     def _send_ack(self, ack: Request, flow: Flow) -> None:
         agent = self._session.agent
-        agent.request_made(ack, self._session.dialog)
+        sent = ack.copy()
+        agent.request_made(sent, self._session.dialog)
         try:
-            agent.layer.send(ack, flow)
+            agent.layer.send(sent, flow)
         except TransportError:
             return
-        self._ack = (ack.cseq.number, ack.to_bytes(), flow)
+        self._ack = (ack.cseq.number, sent.to_bytes(), flow)
 
     def acknowledge_again(self, response: Response) -> bool:
         """A 2xx came again: so does its ACK. False for one that was not acknowledged yet."""
@@ -439,10 +448,12 @@ class SessionClient:
             return True  # its offer is being answered
         if self._ack is None or self._ack[0] != response.cseq.number:
             return False
-        _, data, flow = self._ack
-        if flow is not None:
+        _, ack, flow = self._ack
+        if isinstance(ack, Request):
+            self._route_ack(ack)
+        elif flow is not None:
             try:
-                flow.send(data)
+                flow.send(ack)
             except TransportError:
                 pass  # the peer asks again, or gives up
         return True

@@ -64,6 +64,11 @@ class SessionServer:
         """Whether a 2xx to an INVITE waits for its ACK, or to be sent."""
         return self._accepted is not None or self._held is not None
 
+    @property
+    def undelivered(self) -> bool:
+        """Whether a reliable provisional response waits for its PRACK, or to be sent."""
+        return self._provisionals is not None and self._provisionals.pending > 0
+
     # Responses to an INVITE.
 
     def begin(self, transaction: ServerTransaction) -> None:

@@ -93,6 +93,10 @@ class FakeTransport:
             flow.closed = not self.reachable
         return flow
 
+    def sized_target(self, target: Target, size: int) -> Target:
+        """Datagrams of any size arrive."""
+        return target
+
 
 @implementer(ITransactionUser)
 class User:
