@@ -213,6 +213,8 @@ class ServerWebSocket(WebSocket):
             return b""  # not complete, or the end of the stream
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
         refusal = self._rules.judge(event.method, event.target, headers)
+        if sum(len(name) + len(value) for name, value in headers) + len(event.target) > LARGEST_REQUEST:
+            refusal = Refusal(431, "the request is too large")
         if refusal is not None:
             self._refuse(refusal)
             return b""

@@ -43,8 +43,9 @@ class SIPWebSocketProtocol(SIPStreamProtocol):
             socket.ponged = False
             times.pinged = None
         if found or socket.pending:
-            # That a browser answers pings does not say that anybody uses it.
-            times.received(self._clock.seconds(), bool(found), socket.pending > 0)
+            # That a browser answers pings does not say that anybody uses it; and a ping completes no message.
+            completed = any(isinstance(item, bytes) for item in found)
+            times.received(self._clock.seconds(), completed, socket.pending > 0)
         elif socket.is_open:
             times.partial = None
         if not self._blocked:

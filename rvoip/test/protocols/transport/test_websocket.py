@@ -220,6 +220,7 @@ class HandshakeTests(SynchronousTestCase):
             (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
             (b"\r\n\r\n\r\n\r\nx\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * LARGEST_REQUEST, 431),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * LARGEST_REQUEST + b"\r\n\r\n", 431),
         ):
             self.assertEqual(self.refused(wire), status, wire)
 

@@ -185,6 +185,14 @@ class TimeTests(WebSocketTestCase):
         self.assertTrue(wire.aborted)
         self.assertEqual(protocol.flow.reason, "a message was not complete within 20 s")
 
+    def test_half_a_message_with_pings_between(self) -> None:
+        protocol, wire, _ = self.open()
+        protocol.dataReceived(frame(1, b"OPTIONS ", end=False))
+        for _ in range(22):
+            self.advance(1)
+            protocol.dataReceived(frame(9, b"ping"))
+        self.assertTrue(wire.aborted)
+
     def test_empty_messages_hold_nothing_up(self) -> None:
         protocol, _, _ = self.open()
         protocol.dataReceived(frame(1, end=False))
