@@ -73,10 +73,10 @@ class Registration:
         request = transaction.request
         to = request.to.uri
         if not isinstance(to, SipURI):
-            self._answer(transaction, self.registrar.refuse(request, 400, "To Is No SIP URI"))
+            self._refuse(transaction, 400, "To Is No SIP URI")
             return None
         if not self.domains.serves(to) or to.user is None:
-            self._answer(transaction, self.registrar.refuse(request, 404))
+            self._refuse(transaction, 404)
             return None
         aor = self.domains.aor(to)
         if self.authenticator is None:
@@ -93,9 +93,14 @@ class Registration:
             return None
         if user != aor:
             # RFC 3261 section 10.3 step 4: nobody registers somebody else.
-            self._answer(transaction, self.registrar.refuse(transaction.request, 403))
+            self._refuse(transaction, 403)
             return None
         return self._decide(transaction, aor)
+
+    def _refuse(self, transaction: ServerTransaction, status: int, reason: str | None = None) -> None:
+        if self._stateless:
+            self._tag = transaction.stateless_tag
+        self._answer(transaction, self.registrar.refuse(transaction.request, status, reason))
 
     def _decide(self, transaction: ServerTransaction, aor: str) -> Deferred[None] | None:
         now = self._now()
