@@ -2,10 +2,12 @@
 #
 #   make run      a registrar and proxy on loopback, with two demo accounts
 #   make test     the unit tests; set CONFORMANCE_DIR to run the conformance tests too
+#   make test-compiled  the same tests, with the hot paths compiled to C and installed into .venv-compiled
 #   make interop  the tests against real programs (tools/install-peers.sh installs those)
 #   make lint     formatting, rules, types, the import matrix
 #   make docs     guides and API reference into docs/_build
 #   make bench    the servers beside Kamailio; BENCH_DIR names the folder of the load driver
+#   make bench-compiled  the same with the compiled build
 #   make bench-smoke  the same, short and slow: does each load get through?
 #   make soak     SOAK_INPUTS broken messages for the parser; a server busy for SOAK_MINUTES, then killed
 #                 SOAK_KILLS times: answers, memory, bindings; then signal 9 with SOAK_REGISTRATIONS of those;
@@ -14,6 +16,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+COMPILED ?= $(VENV)-compiled
 JOBS ?= 2
 SOAK_INPUTS ?= 1000000
 SOAK_MINUTES ?= 10
@@ -35,13 +38,17 @@ export BENCH_DIR
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: run test interop lint docs bench bench-smoke soak clean
+.PHONY: run test test-compiled interop lint docs bench bench-compiled bench-smoke soak clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/rvoip demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m twisted.trial -j$(JOBS) $(TESTS)
+
+# The rest needs the files of the checkout, which are not in a wheel.
+test-compiled: $(COMPILED)/.installed
+	cd $(COMPILED) && bin/python -m twisted.trial -j$(JOBS) $(filter-out rvoip.test.docs.% %.test_tap,$(TESTS))
 
 interop: $(VENV)/.installed-test $(VENV)/.installed-interop
 	$(BIN)/python -m twisted.trial rvoip.test.interop
@@ -61,6 +68,9 @@ docs: $(VENV)/.installed-docs
 bench: $(VENV)/.installed $(VENV)/.installed-redis $(VENV)/.installed-postgresql
 	@$(BIN)/python tools/bench.py $(ROWS)
 
+bench-compiled: $(COMPILED)/.installed
+	@$(COMPILED)/bin/python tools/bench.py $(ROWS)
+
 bench-smoke: $(VENV)/.installed
 	@$(BIN)/python tools/bench.py --smoke $(ROWS)
 
@@ -72,12 +82,19 @@ soak: $(VENV)/.installed $(VENV)/.installed-interop
 	RVOIP_OUTAGE_SECONDS=$(SOAK_OUTAGE) $(BIN)/python -m twisted.trial rvoip.test.interop.test_shared_location
 
 clean:
-	rm -rf $(VENV) build dist docs/_build rvoip.egg-info _trial_temp* ci-logs .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(COMPILED) build dist docs/_build rvoip.egg-info _trial_temp* ci-logs .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit("rvoip needs Python 3.11 or later: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(COMPILED)/.installed: setup.cfg setup.py pyproject.toml $(shell find rvoip -name '*.py') | $(VENV)/.made
+	$(PYTHON) -m venv $(COMPILED)
+	rm -rf build
+	RVOIP_COMPILE=1 $(COMPILED)/bin/pip install -qq --disable-pip-version-check --force-reinstall --no-deps .
+	$(COMPILED)/bin/pip install -qq --disable-pip-version-check 'rvoip[test]'
 	@touch $@
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/.made

@@ -12,6 +12,8 @@ import hashlib
 from binascii import a2b_base64, b2a_base64
 from hmac import compare_digest
 
+from mypy_extensions import mypyc_attr
+
 __all__ = ["Freshness", "NonceIssuer"]
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
@@ -36,6 +38,7 @@ _STALE = Freshness.STALE
 _FORGED_ANSWER = (Freshness.FORGED, -1)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NonceIssuer:
     """Issues nonces that are fresh for `ttl` seconds of wall time, and knows its own again.
 

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rvoip.common.wheel import TimerWheel
 from rvoip.protocols.dialog.answered import AnsweredRequests
@@ -58,7 +58,6 @@ class TransactionLimits:
         self.client = client
 
 
-@implementer(IMessageReceiver)
 class TransactionLayer:
     """All transactions of one element.
 
@@ -429,6 +428,10 @@ class TransactionLayer:
     def __iter__(self) -> Iterator[ServerTransaction | ClientTransaction]:
         yield from list(self._servers.values())
         yield from list(self._clients.values())
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(TransactionLayer, IMessageReceiver)
 
 
 def server_key(request: Request, method: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mypy_extensions import mypyc_attr
+
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import (
     Params,
@@ -194,6 +196,7 @@ def parse_cseq(text: str) -> CSeq:
 _METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "MESSAGE", "UPDATE", "PRACK"))
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NameAddr:
     """A name-addr or addr-spec with header parameters: From, To, Contact, Route and their like.
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from rvoip.protocols.sip.address import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via
 from rvoip.protocols.sip.errors import SIPBuildError, SIPParseError
 from rvoip.protocols.sip.grammar import format_params, is_token, parse_number, split_outside
@@ -45,6 +47,7 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Message:
     """What requests and responses share: an ordered list of header fields and a body.
 

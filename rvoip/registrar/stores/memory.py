@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from zope.interface import implementer
+from mypy_extensions import mypyc_attr
+from zope.interface import classImplements
 
 from rvoip.registrar.binding import (
     ALL_CONTACTS,
@@ -29,7 +30,7 @@ MAX_GRAVES: Final = 32
 """Tombstones of one AOR; beyond that the oldest is forgotten."""
 
 
-@implementer(IBindingStore)
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryStore:
     """Bindings in a dict. Every method answers at once.
 
@@ -117,3 +118,7 @@ class MemoryStore:
             else:
                 self._graves.pop(aor, None)
         return self._index.expire(now)
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(MemoryStore, IBindingStore)

@@ -160,7 +160,7 @@ class ContactTests(TestCase):
         office.handle(register(*headers, cseq=2), "udp/192.0.2.1:5060/192.0.2.4:" + "5060")
         (after,) = office.store.lookup("bob@example.test", office.now)
         self.assertIsNot(before, after)
-        for name in ("contact", "key", "call_id", "params", "received", "user_agent", "granted"):
+        for name in ("contact", "key", "call_id", "params", "received", "user_agent"):
             self.assertIs(getattr(before, name), getattr(after, name), name)
         self.assertIs(before.key, before.contact)
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.services import accounts
+from rvoip.registrar.stores.factory import open_store
+from rvoip.registrar.stores.memory import MemoryStore
+from rvoip.services import accounts, location
 from rvoip.services import role as role_module
 from rvoip.services.compose import SIPRole
 from rvoip.services.config import load
@@ -29,6 +31,15 @@ class Pool(MemoryThreadPool):
 
     def stop(self) -> None:
         """There are none."""
+
+
+class PatchableStore(MemoryStore):
+    """One whose methods a test may replace."""
+
+
+def open_patchable(url: str, reactor: Any) -> Any:
+    """As `open_store`."""
+    return PatchableStore() if url == "memory:" else open_store(url, reactor)
 
 
 class APIClient(Client):
@@ -53,6 +64,7 @@ class RoleCase(SynchronousTestCase):
         self.folder.mkdir()
         self.patch(accounts, "ThreadPool", lambda **kwargs: Pool(self.reactor))
         self.patch(role_module, "settle_collector", lambda: None)
+        self.patch(location, "open_store", open_patchable)
 
     def make(self, text: str = "", name: str = "proxy", registrar: bool = True) -> SIPRole:
         """A role that is not started; `text` is added to a configuration that listens on HOST."""

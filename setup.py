@@ -1,0 +1,44 @@
+"""With RVOIP_COMPILE=1 in the environment the modules of the hot paths become C, by mypyc.
+
+The same Python is compiled and interpreted: see docs/howto/compile.md.
+"""
+
+from __future__ import annotations
+
+import os
+from configparser import ConfigParser
+from typing import Any
+
+from setuptools import setup
+
+COMPILED = """
+    auth/nonce auth/replay auth/verify
+    common/wheel
+    protocols/dialog/answered protocols/dialog/client protocols/dialog/server protocols/dialog/timers
+    protocols/dialog/transaction protocols/dialog/transactions
+    protocols/sip/address protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar
+    protocols/sip/headers protocols/sip/message protocols/sip/names protocols/sip/uri
+    registrar/binding registrar/compare_and_set registrar/refresh registrar/stores/index
+    registrar/stores/memory
+    services/early_register services/plain_register
+""".split()
+"""Modules that are compiled, below rvoip/.
+
+Interfaces, exceptions and attrs classes are not among them: mypyc leaves those to the interpreter, or breaks.
+"""
+
+
+def compiled() -> dict[str, Any]:
+    """The arguments of a compiled build; those that ask for the compiler where it is not there yet."""
+    try:
+        from mypyc.build import mypycify
+    except ImportError:
+        settings = ConfigParser()
+        settings.read("setup.cfg", encoding="utf-8")
+        # The compiler reads the types of what is imported.
+        needed = settings["options"]["install_requires"].split("\n")
+        return {"setup_requires": [*filter(None, needed), "mypy >= 2.4", "mypy-zope >= 1.0.17"]}
+    return {"ext_modules": mypycify([f"rvoip/{name}.py" for name in COMPILED], opt_level="3")}
+
+
+setup(**(compiled() if os.environ.get("RVOIP_COMPILE") == "1" else {}))
