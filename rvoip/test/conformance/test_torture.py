@@ -192,7 +192,7 @@ class TortureTests(ElementCase):
         with Peer(server) as peer, Phone(server) as phone:
             users = {aor: f"callee{number}" for number, aor in enumerate(dict.fromkeys(FORWARDED.values()))}
             nobody = octets("sip/rfc4475", "intmeth.dat").replace(b"branch=z9hG4bK", b"branch=z9hG4bK1")
-            self.check("intmeth", self.exchange_one(peer, nobody), 404, peer, nobody, peer.host)
+            self.check("intmeth", self.exchange_one(peer, nobody), 480, peer, nobody, peer.host)
             for aor, user in users.items():
                 phone.register(aor, user)
             for name, data in sending:
@@ -207,7 +207,7 @@ class TortureTests(ElementCase):
                 if name not in FORWARDED:
                     if transport == "TCP" and name == "dblreq":
                         # Nobody of that name: what follows is a request of its own here.
-                        self.assertEqual([one.status for one in exchange.others], [404], name)
+                        self.assertEqual([one.status for one in exchange.others], [480], name)
                     self.assertEqual(exchange.forwarded, [], name)
                     self.check(name, exchange, status, peer, data, peer.host)
                     continue
