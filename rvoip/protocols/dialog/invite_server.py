@@ -273,8 +273,7 @@ class ServerInvite:
         if self._over:
             return
         self.cancelled = True
-        self._end(Ending(487, "cancelled", PEER, cancel.get("reason")), 487, None, ())
-        hooks.call(self.cancel_received, cancel)
+        self._end(Ending(487, "cancelled", PEER, cancel.get("reason")), 487, None, (), cancel)
 
     def _ended(self, transaction: ServerTransaction, reason: str) -> None:
         """The transaction is over."""
@@ -282,7 +281,12 @@ class ServerInvite:
             self._end(Ending(408, reason or "over", NETWORK), 0, None, ())
 
     def _end(
-        self, ending: Ending, status: int, reason: str | None, headers: tuple[tuple[str, str], ...]
+        self,
+        ending: Ending,
+        status: int,
+        reason: str | None,
+        headers: tuple[tuple[str, str], ...],
+        cancel: Request | None = None,
     ) -> None:
         self._finish()
         if status:
@@ -291,6 +295,8 @@ class ServerInvite:
             )
             self.session.server.rejected(status)
             self.transaction.respond(response)
+        if cancel is not None:
+            hooks.call(self.cancel_received, cancel)
         for session in self.sessions:
             session.end(ending)
 
