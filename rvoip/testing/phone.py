@@ -153,7 +153,7 @@ class Phone:
 
     @property
     def transport(self) -> str:
-        """ "UDP", "TCP" or "TLS"."""
+        """ "UDP", "TCP", "TLS", "WS" or "WSS"."""
         return self.wire.transport
 
     @property
@@ -163,13 +163,16 @@ class Phone:
 
     @property
     def sent_by(self) -> str:
-        """What it writes into its Via."""
+        """What it writes into its Via; over WebSocket a name that leads nowhere (RFC 7118 section 5)."""
+        if self.wire.is_websocket:
+            return f"{self.username}-browser.invalid"
         return format_host_port(self.wire.host, self.wire.port)
 
     @property
     def contact(self) -> str:
         """The URI that it can be reached at."""
-        param = "" if self.transport == "UDP" else f";transport={self.transport.lower()}"
+        transport = "ws" if self.wire.is_websocket else self.transport.lower()
+        param = "" if transport == "udp" else f";transport={transport}"
         return f"sip:{self.username}@{self.sent_by}{param}"
 
     def sdp(self, direction: str = "sendrecv") -> bytes:

@@ -1,4 +1,4 @@
-"""The sockets of a test phone: SIP messages over UDP, TCP or TLS on any reactor."""
+"""The sockets of a test phone: SIP messages over UDP, TCP, TLS or WebSocket on any reactor."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class PhoneWire:
 
     `received` gets the octets of each message and the channel that it came on; `failed` gets the peer of a
     connection that could not be made, and why; `garbage` gets what the stream framer refused. `tls` is a
-    context factory for `connectSSL`, without which there is no "TLS"; with `tls_server`, one for `listenSSL`,
-    connections are also taken.
+    context factory for `connectSSL`, without which there is no "TLS" and no "WSS"; with `tls_server`, one for
+    `listenSSL`, connections are also taken. "WS" and "WSS" (RFC 7118) connect only, and need the extra `ws`.
     """
 
     def __init__(
@@ -49,11 +49,12 @@ class PhoneWire:
         tls: Any = None,
         tls_server: Any = None,
     ) -> None:
-        if transport not in ("UDP", "TCP", "TLS"):
-            raise ValueError(f"a phone speaks UDP, TCP or TLS, and not {transport!r}")
-        if transport == "TLS" and tls is None:
-            raise ValueError("TLS needs a context factory")
+        if transport not in ("UDP", "TCP", "TLS", "WS", "WSS"):
+            raise ValueError(f"a phone speaks UDP, TCP, TLS, WS or WSS, and not {transport!r}")
+        if transport in ("TLS", "WSS") and tls is None:
+            raise ValueError(f"{transport} needs a context factory")
         self.transport = transport
+        self.is_websocket = transport in ("WS", "WSS")
         self.reliable = transport != "UDP"
         self.host = host
         self.port = port
@@ -76,6 +77,8 @@ class PhoneWire:
             self._udp = self._reactor.listenUDP(self.port, _Datagrams(self), self.host, _LARGEST)
             self.port = self._udp.getHost().port
             return
+        if self.is_websocket:
+            return  # nobody can connect to a browser
         factory = Factory.forProtocol(lambda: _Stream(self))
         factory.noisy = False
         if self.transport == "TCP":
@@ -112,7 +115,7 @@ class PhoneWire:
             return
         stream = self._streams.get(to)
         if stream is not None:
-            stream.transport.write(data)
+            stream.send(data)
             return
         waiting = self._waiting.get(to)
         if waiting is not None:
@@ -121,7 +124,7 @@ class PhoneWire:
         self._waiting[to] = [data]
         factory = _Connecting(self, to)
         local = (self.host, 0)
-        if self.transport == "TLS":
+        if self.transport in ("TLS", "WSS"):
             self._connectors[to] = self._reactor.connectSSL(
                 *to, factory, self._tls, timeout=10, bindAddress=local
             )
@@ -134,7 +137,7 @@ class PhoneWire:
         """A connection is there: send what waited for it."""
         self._streams[peer] = stream
         for data in self._waiting.pop(peer, ()):
-            stream.transport.write(data)
+            stream.send(data)
 
     def stream_lost(self, stream: _Stream, peer: Endpoint) -> None:
         """A connection is gone."""
@@ -174,8 +177,15 @@ class _Stream(Protocol):
     def connectionMade(self) -> None:
         peer = self.transport.getPeer()
         self._peer = (peer.host, peer.port)
-        self._channel = Channel(self._peer, self.transport.write)
+        self._channel = Channel(self._peer, self.send)
+        self._opened()
+
+    def _opened(self) -> None:
         self._wire.stream_made(self, self._peer)
+
+    def send(self, data: bytes) -> None:
+        """Send one message."""
+        self.transport.write(data)
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -184,9 +194,12 @@ class _Stream(Protocol):
             self._wire.garbage(str(error), self._peer)
             self.transport.abortConnection()
             return
+        self._take(found)
+
+    def _take(self, found: list[bytes | KeepAlive]) -> None:
         for one in found:
             if one is KeepAlive.PING:
-                self.transport.write(b"\r\n")
+                self.send(b"\r\n")
             elif one is KeepAlive.PONG:
                 self._wire.pongs += 1
             elif isinstance(one, bytes):
@@ -194,6 +207,36 @@ class _Stream(Protocol):
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self._wire.stream_lost(self, self._peer)
+
+
+class _WebSocket(_Stream):
+    """A stream that is a WebSocket first."""
+
+    def _opened(self) -> None:
+        from rvoip.protocols.transport.websocket import ClientWebSocket
+
+        self._socket = ClientWebSocket(_LARGEST, self._peer[0])
+        self._flush()
+
+    def _flush(self) -> None:
+        socket = self._socket
+        self.transport.write(bytes(socket.output) + (socket.farewell() if socket.ended else b""))
+        socket.output.clear()
+
+    def send(self, data: bytes) -> None:
+        """Send one message."""
+        self.transport.write(self._socket.message(data))
+
+    def dataReceived(self, data: bytes) -> None:
+        socket = self._socket
+        was_open = socket.is_open
+        found = socket.receive(data)
+        if socket.is_open and not was_open:
+            self._wire.stream_made(self, self._peer)
+        self._take(found)
+        self._flush()
+        if socket.ended:
+            self.transport.loseConnection()
 
 
 class _Connecting(ClientFactory):
@@ -204,7 +247,7 @@ class _Connecting(ClientFactory):
         self._peer = peer
 
     def buildProtocol(self, addr: object) -> Protocol:
-        return _Stream(self._wire)
+        return _WebSocket(self._wire) if self._wire.is_websocket else _Stream(self._wire)
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
         self._wire.not_connected(self._peer, reason.getErrorMessage())

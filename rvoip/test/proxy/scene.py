@@ -39,6 +39,7 @@ from rvoip.testing.phone_wire import PhoneWire
 from rvoip.users.passwords import HA1Set, ha1_set
 
 PROXY = "10.0.0.1"
+PORTS = {"TLS": 5061, "WS": 8088, "WSS": 8089}
 DOMAIN = "example.test"
 PASSWORD = "secret"
 
@@ -162,7 +163,7 @@ class Scene:
         )
         self.transport.receiver = self.layer
         for name in listen:
-            self.transport.listen(ListenAddress(name, address, 5061 if name == "TLS" else 5060))
+            self.transport.listen(ListenAddress(name, address, PORTS.get(name, 5060)))
         self.domains = Domains([DOMAIN], [(one.host, one.port) for one in self.transport.listeners])
         assert IDomains.providedBy(self.domains)
         self.places = Places(self.reactor)
@@ -240,7 +241,7 @@ class Scene:
             host=address,
             port=port,
             transport=transport,
-            server=(self.address, 5061 if transport == "TLS" else 5060),
+            server=(self.address, PORTS.get(transport, 5060)),
             password=PASSWORD,
             script=script,
             seed=1000 * self.network.seed + len(self.network.hosts),

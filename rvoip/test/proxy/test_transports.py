@@ -1,4 +1,4 @@
-"""Calls over TLS and IPv6."""
+"""Calls over TLS, WebSocket and IPv6."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ class TLSTests(Base):
         folder.mkdir()
         certificate, private_key = authority.issue("example.test", PROXY).write(folder)
         contexts = TLSContexts(TLSSettings(certificate=certificate, private_key=private_key))
-        return self.scene(listen=("UDP", "TCP", "TLS"), tls=contexts), authority
+        return self.scene(listen=("UDP", "TCP", "TLS", "WS", "WSS"), tls=contexts), authority
 
-    def test_between_tls_and_the_others(self) -> None:
-        for other in ("UDP", "TCP", "TLS"):
+    def test_between_these_and_the_others(self) -> None:
+        kinds = ("TLS", "WS", "WSS")
+        for one, other in [(one, other) for one in kinds for other in ("UDP", "TCP", *kinds)]:
             for caller in ("alice", "bob"):
                 scene, authority = self.secure_scene()
                 tls = authority.client_options("example.test")
                 phones = {
-                    "alice": scene.phone("alice", transport="TLS", tls=tls, port=0),
-                    "bob": scene.phone(
-                        "bob", transport=other, **({"tls": tls, "port": 0} if other == "TLS" else {})
-                    ),
+                    name: scene.phone(
+                        name, transport=kind, **({"tls": tls, "port": 0} if kind in ("TLS", "WSS") else {})
+                    )
+                    for name, kind in (("alice", one), ("bob", other))
                 }
                 callee = "bob" if caller == "alice" else "alice"
                 call = phones[caller].call(f"sip:{callee}@example.test")
@@ -44,13 +45,15 @@ class TLSTests(Base):
                 self.assertEqual(len({one.peer[0] for one in phones[caller].messages}), 1)
 
     def test_a_phone_whose_connection_is_gone(self) -> None:
-        scene, authority = self.secure_scene()
-        alice = scene.phone("alice")
-        bob = scene.phone("bob", transport="TLS", tls=authority.client_options("example.test"), port=0)
-        bob.wire.drop_connections()
-        scene.advance(0.1)
-        call = alice.call(BOB)
-        self.assertEnds(scene, call, "480 Temporarily Unavailable", within=8)
+        for transport in ("TLS", "WS", "WSS"):
+            scene, authority = self.secure_scene()
+            alice = scene.phone("alice")
+            tls = authority.client_options("example.test")
+            bob = scene.phone("bob", transport=transport, tls=tls, port=0)
+            bob.wire.drop_connections()
+            scene.advance(0.1)
+            call = alice.call(BOB)
+            self.assertEnds(scene, call, "480 Temporarily Unavailable", within=8)
 
     def test_a_call_that_rings_when_the_connection_breaks(self) -> None:
         scene, authority = self.secure_scene()

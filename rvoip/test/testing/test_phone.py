@@ -537,6 +537,7 @@ class ProblemTests(Pair):
         reactor = MemoryReactor()
         self.assertRaises(ValueError, Phone, reactor, transport="SCTP")
         self.assertRaises(ValueError, Phone, reactor, transport="TLS")
+        self.assertRaises(ValueError, Phone, reactor, transport="WSS")
         self.assertRaises(ValueError, Phone, reactor, host="localhost")
         self.assertRaises(ValueError, Phone(reactor).destination, "sip:bob@example.test")
 
