@@ -30,9 +30,9 @@ def forward_ack(proxy: Proxy, request: Request, flow: Flow) -> None:
     One that followed no route set of ours goes to the end that accepted the call, and nowhere else.
     """
     try:
-        token = proxy.dialogs.enter(request)
-        if token is not None and not proxy.inbound.is_gruu(request):
-            destination = proxy.inbound.in_dialog(request, flow, token)
+        entered = proxy.dialogs.enter(request, flow)
+        if entered is not None and not proxy.inbound.is_gruu(request):
+            destination = proxy.inbound.in_dialog(request, flow, entered)
             ack = forwarded(request, None)
         else:
             taker = None if request.has("route") else proxy.dialogs.acknowledged(request)

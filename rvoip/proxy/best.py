@@ -20,8 +20,9 @@ def best_response(
     response = None if chosen is None or chosen.response is None else chosen.response
     if response is not None and response.status != status:
         response = None
-    if status == 430 and request.to.tag is None:
-        # Which flow failed is nothing to the caller (RFC 5626 section 7).
+    if status == 430 and request.to.tag is None and (chosen is None or chosen.destination.instance):
+        # Which flow of a user's device failed is nothing to the caller (RFC 5626 section 7); who came by our
+        # Path has others to try (section 5.3).
         response, status = None, 480
     elif status == 503 and response is not None:
         # It speaks of one server behind us, not of us (step 6).

@@ -16,6 +16,7 @@ from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.best import best_response
 from rvoip.proxy.branch import Branch
+from rvoip.proxy.clients import keep_client
 from rvoip.proxy.dialogs import Marks
 from rvoip.proxy.fork import Fork
 from rvoip.proxy.further import MOST_BRANCHES, ask_for_more, follow
@@ -267,6 +268,8 @@ class ResponseContext:
         if self.sender is not None:
             self.proxy.dialogs.seal(response, self.transaction.request.call_id, self.marks)
         if 200 <= status < 300:
+            if self.transaction.request.method == "REGISTER":
+                keep_client(response, self.transaction.flow, self.proxy.layer.now())
             self.proxy.dialogs.accepted(self.transaction.request, response, client.flow, self.marks)
             self._say_why_cancelled(_ELSEWHERE)
         self.proxy.outgoing.keep_back_identity(response, client.flow, self.incoming)

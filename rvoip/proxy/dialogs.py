@@ -7,6 +7,8 @@ section 16.7 step 8).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
@@ -16,7 +18,7 @@ from rvoip.proxy.forward import drop_routes, undo_strict_route
 from rvoip.proxy.interfaces import IDomains
 from rvoip.proxy.record_route import End, RecordRoutes, address_key
 
-__all__ = ["DIALOG_MAKING", "Dialogs", "Marks"]
+__all__ = ["DIALOG_MAKING", "Dialogs", "Entered", "Marks"]
 
 DIALOG_MAKING = frozenset(("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"))
 """Requests that make a dialog (NOTIFY: RFC 6665 section 4.3); the proxy stays in the way of what follows."""
@@ -25,6 +27,18 @@ _REFRESHING = frozenset(("INVITE", "UPDATE", "SUBSCRIBE"))
 """Requests whose sender, and whose receiver, may have moved. (NOTIFY is one too, but there are too many.)"""
 
 _NOWHERE = "0" * 24
+
+
+_PATH = End("path", "", "")
+
+
+class Entered(NamedTuple):
+    """What the Route of a request allows."""
+
+    token: str
+    """The flow that the receiver is reached by, "" for none."""
+    by_path: bool = False
+    """Whether the flow was named by a Path value of ours (RFC 3327): nothing else leads there."""
 
 
 class Marks:
@@ -49,11 +63,11 @@ class Dialogs:
         self.routes = routes
         self.ends = Ends()
 
-    def enter(self, request: Request) -> str | None:
-        """Remove the Route values that name us (section 16.4).
+    def enter(self, request: Request, came: Flow) -> Entered | None:
+        """Remove the Route values that name us (section 16.4); `came` is the flow of the request.
 
-        None when the request is not in a dialog of ours, or leads to somebody who is no end of it; else the
-        token of the flow that the receiver is reached by, "" for none.
+        None when the request is not in a dialog of ours, or leads to somebody who is no end of it, nor to a
+        client that registered through us.
         """
         if not request.has("route"):
             return None
@@ -61,24 +75,26 @@ class Dialogs:
         if tag is not None and ";d=" in request.uri_text:
             uri = request.uri
             if isinstance(uri, SipURI) and self._names_us(uri):
-                token = self._enter_strictly(request, uri, tag)
-                if token is not None:
-                    return token
-        return self._enter(request, tag, None)
+                entered = self._enter_strictly(request, uri, tag)
+                if entered is not None:
+                    return entered
+        entered = self._enter(request, tag, None)
+        # What a client itself sends by way of its Path is for the world, and no more vouched for than else.
+        return None if entered is not None and entered.by_path and entered.token == came.token else entered
 
-    def _enter_strictly(self, request: Request, uri: SipURI, tag: str) -> str | None:
+    def _enter_strictly(self, request: Request, uri: SipURI, tag: str) -> Entered | None:
         """What a strict router made of a request for us: our value is the Request-URI."""
         undone = request.copy()
         undo_strict_route(undone)
-        token = self._enter(undone, tag, uri)
-        if token is not None:
+        entered = self._enter(undone, tag, uri)
+        if entered is not None:
             request.set_uri(undone.uri_text)
             request.remove("route")
             for value in undone.get_all("route"):
                 request.add("route", value)
-        return token
+        return entered
 
-    def _enter(self, request: Request, tag: str | None, last: SipURI | None) -> str | None:
+    def _enter(self, request: Request, tag: str | None, last: SipURI | None) -> Entered | None:
         routes = request.routes
         if not routes:
             request.remove("route")  # it was empty
@@ -92,15 +108,27 @@ class Dialogs:
         hop = address_key(routes[own].uri) if own < len(routes) else ""
         if own:
             drop_routes(request, own)
-        if tag is None or last is None:
+        if last is None or not last.params:
             return None
         # Of several values in a row the last one decides: each end is named in its own, the sender's first.
-        call_id = request.call_id
-        target = address_key(request.uri)
-        leads = self.routes.recognise(last, call_id, End(tag, hop, target))
-        if leads is None or not (leads.exact or self.ends.is_at(call_id, tag, target)):
+        if tag is not None:
+            call_id = request.call_id
+            target = address_key(request.uri)
+            leads = self.routes.recognise(last, call_id, End(tag, hop, target))
+            if leads is not None and (leads.exact or self.ends.is_at(call_id, tag, target)):
+                return Entered(leads.token)
+        if last.user is None:
             return None
-        return leads.token
+        leads = self.routes.recognise(last, "", _PATH)
+        return Entered(leads.token, True) if leads is not None and leads.exact else None
+
+    def path(self, came: Flow, goes: Flow, outbound: bool) -> str:
+        """The Path value for a REGISTER that came on one flow and goes out on another (RFC 3327).
+
+        It names the first, so that requests for the client come back by it (RFC 5626 section 5.1); `outbound`
+        promises that to the registrar.
+        """
+        return self.routes.path(came, goes, outbound, _PATH)
 
     def _names_us(self, uri: SipURI) -> bool:
         """Whether a Route value is this proxy: by address, or by a domain that it serves."""

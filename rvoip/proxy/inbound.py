@@ -17,7 +17,7 @@ from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI, TelURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.context import ResponseContext
-from rvoip.proxy.dialogs import DIALOG_MAKING
+from rvoip.proxy.dialogs import DIALOG_MAKING, Entered
 from rvoip.proxy.forward import breadth, loop_mark, looped, spent, unknown_extensions
 from rvoip.proxy.record_route import goes_by_flow
 from rvoip.proxy.route_context import RouteContext
@@ -67,8 +67,8 @@ class Inbound:
         unknown = unknown_extensions(request) if request.has("proxy-require") else None
         if unknown:
             raise Refused(420, headers=(("Unsupported", ", ".join(unknown)),), stateless=True)
-        flow_token = self.proxy.dialogs.enter(request)
-        if flow_token is not None:
+        entered = self.proxy.dialogs.enter(request, transaction.flow)
+        if entered is not None:
             # In a dialog that was set up through here: the route set says where to.
             contact = request.uri
             if isinstance(contact, SipURI) and self.is_gruu(request):
@@ -77,7 +77,7 @@ class Inbound:
                     self._launch(transaction, found, context)
                     return None
                 return self._concluded(transaction, context, self._launch_later(transaction, found, context))
-            destination = self.in_dialog(request, transaction.flow, flow_token)
+            destination = self.in_dialog(request, transaction.flow, entered)
             self._launch(transaction, Targets.parallel([destination]), context)
             return None
         uri = request.uri
@@ -259,10 +259,14 @@ class Inbound:
             return False  # nobody reaches it
         return isinstance(uri, SipURI) and goes_by_flow(uri, came)
 
-    def in_dialog(self, request: Request, came: Flow, token: str) -> Destination:
+    def in_dialog(self, request: Request, came: Flow, entered: Entered) -> Destination:
+        """Where a request goes whose Route we have written."""
         uri = request.uri
         if not isinstance(uri, SipURI):
             raise Refused(416, stateless=True)
+        token = entered.token
+        if entered.by_path:
+            return Destination(uri, flow_token=token, flow_only=True)
         if not token or token == came.token or request.has("route"):
             return Destination(uri)
         return Destination(uri, flow_token=token)

@@ -135,8 +135,23 @@ class Outgoing:
             for value, shown, token in reversed(values):
                 request.insert("record-route", value)
                 context.marks.tokens[shown] = token
+        if request.method == "REGISTER":
+            self._add_path(request, context.transaction.flow, flow)
         layer = self.proxy.layer
         return layer.prepare(request, flow, branch, f"{MAGIC}{layer.token()}.{context.mark}")
+
+    def _add_path(self, request: Request, came: Flow, goes: Flow) -> None:
+        """Have requests for a client come back through us, which has the way to it (RFC 3327, RFC 5626).
+
+        Of one that came through another proxy that one has it.
+        """
+        wanted = self.proxy.settings.path
+        if wanted == "never" or len(request.get_all("via")) > 1:
+            return
+        tags = request.option_tags("supported")
+        if wanted == "always" or "path" in tags:
+            outbound = "outbound" in tags and any("reg-id" in one.params for one in request.contacts)
+            request.insert("path", self.proxy.dialogs.path(came, goes, outbound))
 
     def failed(self, flow: Flow) -> None:
         """Prefer other addresses for a while (RFC 3263 section 4.3)."""

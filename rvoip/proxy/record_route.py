@@ -127,12 +127,19 @@ class RecordRoutes:
 
     def _value(self, call_id: str, flow: Flow, secure: bool, pinned: bool, end: End) -> tuple[str, str, str]:
         token = flow.token if pinned else ""
-        user = urlsafe_b64encode(token.encode()).decode().rstrip("=") + "@" if token else ""
+        user = f"{_user(token)}@" if token else ""
         # Whoever came without TLS could not come back by a sips URI of a port that does not speak it.
         scheme = "sips" if secure and flow.secure else "sip"
         transport = "" if flow.transport == "UDP" else f";transport={flow.uri_transport}"
         shown = self.sign(call_id, token, end)
         return f"<{scheme}:{user}{flow.sent_by}{transport};lr;d={shown}>", shown, token
+
+    def path(self, client: Flow, goes: Flow, outbound: bool, end: End) -> str:
+        """A value that leads to a client by its flow, whatever the call; `goes` is where it is shown."""
+        token = client.token
+        transport = "" if goes.transport == "UDP" else f";transport={goes.transport.lower()}"
+        ob = ";ob" if outbound else ""
+        return f"<sip:{_user(token)}@{goes.sent_by}{transport};lr{ob};d={self.sign('', token, end)}>"
 
     def recognise(self, uri: SipURI, call_id: str, end: End) -> Leads | None:
         """What the value says when it is ours and leads to this end of this call, else None."""
@@ -150,3 +157,8 @@ class RecordRoutes:
         if len(given) != len(made) or not hmac.compare_digest(given[:12], made[:12]):
             return None
         return Leads(token, hmac.compare_digest(given, made))
+
+
+def _user(token: str) -> str:
+    """A flow token as a user part."""
+    return urlsafe_b64encode(token.encode()).decode().rstrip("=")

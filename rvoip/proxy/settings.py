@@ -14,10 +14,22 @@ class ProxySettings:
     how many seconds an INVITE may go without a further response before it is given up, over 3 minutes by RFC
     3261 section 16.6 step 11. `ring` is for how many seconds phones ring before those of lower q do
     ("sequential"), 0 for as long as they like. `late`: a phone that registers while its user is called rings
-    too. `recurse`: a 3xx of a user's phone is followed here, in place of passing it back.
+    too. `recurse`: a 3xx of a user's phone is followed here, in place of passing it back. `path`: when a
+    REGISTER for somebody else's registrar gets a Path, "supported" (where the client says so), "always" or
+    "never".
     """
 
-    __slots__ = ("authenticate", "fork", "large", "late", "record_route", "recurse", "ring", "timer_c")
+    __slots__ = (
+        "authenticate",
+        "fork",
+        "large",
+        "late",
+        "path",
+        "record_route",
+        "recurse",
+        "ring",
+        "timer_c",
+    )
 
     def __init__(
         self,
@@ -29,6 +41,7 @@ class ProxySettings:
         ring: float = 0.0,
         late: bool = True,
         recurse: bool = False,
+        path: str = "supported",
     ) -> None:
         self.record_route = record_route
         self.authenticate = authenticate
@@ -38,3 +51,4 @@ class ProxySettings:
         self.ring = ring
         self.late = late
         self.recurse = recurse
+        self.path = path

@@ -358,4 +358,5 @@ def proxy_settings(config: Config) -> ProxySettings:
         ring=table.ring,
         late=table.late_fork,
         recurse=table.recurse,
+        path=table.path,
     )

@@ -250,6 +250,9 @@ beside the accounts."""
     dialogs: Count = 20000
     """Calls that are up of which the proxy knows, to list, end and account for them; beyond it the oldest \
 are forgotten. 0: none. They need `record_route`."""
+    path: Literal["supported", "always", "never"] = "supported"
+    """When a REGISTER that a route leads to another registrar gets a Path of ours (RFC 3327): where the \
+client says that it supports that, always or never."""
     timer_c: Annotated[float, Meta(ge=1)] = 185.0
     """Seconds without any further response after which a ringing phone is cancelled, and the caller told \
 408; over 3 minutes by RFC 3261 section 16.6 step 11."""

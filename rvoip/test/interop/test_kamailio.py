@@ -214,8 +214,8 @@ class EdgeTests(KamailioCase):
         self.assertEqual(role.bindings("bob"), [])
 
     def test_phone_without_path(self) -> None:
-        """A phone that does not know of Path is told 420, as RFC 3327 section 5.3 recommends."""
-        role = self.role()
+        """A phone that does not know of Path is told 420 where that is wanted (RFC 3327 section 5.3)."""
+        role = self.role(tables={"registrar": "strict_path = true"})
         kamailio = self.kamailio(role.uri())
         phone = PJSIP(self.folder, self.host(), "bob", kamailio.uri())
         self.addCleanup(phone.close)

@@ -188,7 +188,8 @@ class Scene:
 
     def request_received(self, transaction: ServerTransaction) -> Any:
         request = transaction.request
-        if request.method != "REGISTER":
+        uri = request.uri
+        if request.method != "REGISTER" or not isinstance(uri, SipURI) or not self.domains.serves(uri):
             return self.proxy.request_received(transaction)
         aor = self.domains.aor(request.to.sip_uri)
         flow = transaction.flow
