@@ -221,8 +221,8 @@ class RedisLink:
             self._evaluate(waits, ("EVAL", self._script))
             return
         self._end(waits)
-        waits.fail(StoreError(f"{self.address.shown}: {printable(reason)[:200]}"))
         waits.protocol.transport.abortConnection()
+        waits.fail(StoreError(f"{self.address.shown}: {printable(reason)[:200]}"))
 
     def _end(self, waits: _Batch) -> None:
         waits.done = True
@@ -233,10 +233,11 @@ class RedisLink:
     def _timed_out(self, waits: _Batch) -> None:
         """Whoever does not answer is left: what it does with the question later, the script decides."""
         self._end(waits)
-        waits.fail(StoreError(f"{self.address.shown} does not answer"))
+        # First this is known to be down: whoever hears of it may ask again at once.
         if waits.protocol is self._protocol:
             self._lost(f"{self.address.shown} does not answer")
         waits.protocol.transport.abortConnection()
+        waits.fail(StoreError(f"{self.address.shown} does not answer"))
 
     def _overdue(self) -> None:
         """No connection yet, and somebody has waited for long enough."""

@@ -140,8 +140,8 @@ class Worker:
         while asked and (asked[0][1].called or asked[0][0] <= now):
             _, done = asked.popleft()
             if not done.called:
-                done.errback(StoreError(f"{self._shown} does not answer"))
                 self._report(f"{self._shown} does not answer")
+                done.errback(StoreError(f"{self._shown} does not answer"))
         if asked:
             self._look_call = self._reactor.callLater(_LOOK, self._look)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from rvoip.registrar.binding import ALL_CONTACTS, Binding, Outcome
@@ -115,6 +116,27 @@ class StoreTests(PostgreSQLCase):
                 outcomes.append(busy)
         self.assertGreaterEqual(outcomes.count(Outcome.CREATED), 3)
         self.assertGreater(len(outcomes) - outcomes.count(Outcome.CREATED), 0)
+
+    async def test_what_was_asked_too_long_ago_is_not_done(self) -> None:
+        """A server that stood still goes on with the transaction, which is given up then."""
+        store = PostgreSQLStore(self.server.url, reactor, patience=0.4)
+        store.open(NOW, WALL)
+        self.addCleanup(store.close)
+        await store.apply(change(bound(cseq=1)))
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        with self.assertRaises(StoreError):
+            await store.apply(change(bound(cseq=2)))
+        self.assertIn("does not answer", store.trouble)
+        self.server.thaw()
+        for _ in range(100):
+            if not store.trouble:
+                break
+            await deferLater(reactor, 0.05)
+        (held,) = await store.lookup(AOR, NOW)
+        self.assertEqual(held.cseq, 1)
+        self.assertEqual((await store.apply(change(bound(cseq=3)))).outcome, Outcome.REFRESHED)
+        self.flushLoggedErrors()
 
     async def test_close_finishes(self) -> None:
         store = await self.opened()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from rvoip.registrar.binding import ALL_CONTACTS, Binding, Outcome
@@ -111,6 +112,29 @@ class StoreTests(RedisCase):
             await waiting[3]
         for each in waiting[:3]:
             self.assertEqual((await each).outcome, Outcome.CREATED)
+
+    async def test_what_was_asked_too_long_ago_is_not_done(self) -> None:
+        """A server that stood still finds the question in its socket, and whoever asked has given up."""
+        store = RedisStore(f"{self.server.url}?prefix={self.prefix}", reactor, patience=0.4)
+        store.open(NOW, WALL)
+        self.addCleanup(store.close)
+        await store.apply(change(bound(cseq=1)))
+        self.server.freeze()
+        self.addCleanup(self.server.thaw)
+        with self.assertRaises(StoreError):
+            await store.apply(change(bound(cseq=2)))
+        self.assertIn("does not answer", store.trouble)
+        self.server.thaw()
+        other = await self.opened()
+        (held,) = await other.lookup(AOR, NOW)
+        self.assertEqual(held.cseq, 1)
+        # It goes on by itself.
+        for _ in range(100):
+            if not store.trouble:
+                break
+            await deferLater(reactor, 0.1)
+        self.assertEqual((await store.apply(change(bound(cseq=3)))).outcome, Outcome.REFRESHED)
+        self.flushLoggedErrors()
 
     async def test_ends_by_itself(self) -> None:
         """Without anybody to expire it an AOR's hash goes some while after the last binding."""
