@@ -213,8 +213,7 @@ class ClientInvite:
         session.offer_answer = self._offer_answer.copy()
         session.overlap.sent("INVITE")
         if self._timer is not None:
-            session.timer = SessionTimer(agent.settings.timer)
-            session.timer.min_se = self._timer.min_se
+            session.timer = self._timer.copy()
         session.note(response)
         self.sessions[tag] = session
         agent.attach(dialog, session)
