@@ -91,15 +91,26 @@ class API:
         status, body = self.call("DELETE", path)
         return self._decode((status, body)) if body else None
 
-    def call(self, method: str, path: str, *, well: tuple[int, ...] = ()) -> tuple[int, bytes]:
-        """The status and the body of an answer below 400, or with one of the statuses in `well`."""
+    def put(self, path: str, value: Any) -> Any:
+        """Put a value there; what the answer holds."""
+        return self._decode(self.call("PUT", path, body=json.dumps(value).encode()))
+
+    def call(
+        self, method: str, path: str, *, well: tuple[int, ...] = (), body: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """The status and the body of an answer below 400, or with one of the statuses in `well`.
+
+        `body` is JSON.
+        """
         headers = {"Accept": "application/json, text/plain"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
-            self._connection.request(method, path, headers=headers)
+            if body is not None:
+                headers["Content-Type"] = "application/json"
+            self._connection.request(method, path, body=body, headers=headers)
             answer = self._connection.getresponse()
-            body = answer.read(ANSWER_LIMIT + 1)
+            content = answer.read(ANSWER_LIMIT + 1)
         except ssl.SSLCertVerificationError as error:
             raise CommandError(f"{self._name}: {error.verify_message}") from None
         except ssl.SSLError as error:
@@ -111,11 +122,11 @@ class API:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CommandError(f"{self._name}: {reason}") from None
-        if len(body) > ANSWER_LIMIT:
+        if len(content) > ANSWER_LIMIT:
             raise CommandError(f"{self._name}: the answer is larger than {ANSWER_LIMIT >> 20} MiB")
         if answer.status >= 400 and answer.status not in well:
-            raise CommandError(_problem(answer.status, answer.reason, body, self._name))
-        return answer.status, body
+            raise CommandError(_problem(answer.status, answer.reason, content, self._name))
+        return answer.status, content
 
     def _decode(self, answer: tuple[int, bytes]) -> Any:
         try:

@@ -11,7 +11,7 @@ from rvoip.cli.errors import CommandError
 from rvoip.cli.options import add_json, add_server
 from rvoip.cli.output import duration, write_json, write_line, write_table
 
-__all__ = ["configure"]
+__all__ = ["configure", "write_bindings"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +48,13 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         write_json(bindings)
     else:
-        write_table(("AOR", "CONTACT", "EXPIRES", "Q", "ID", "USER AGENT"), [_row(each) for each in bindings])
+        write_bindings(bindings)
     return 0
+
+
+def write_bindings(bindings: list[dict[str, Any]]) -> None:
+    """Print contacts, one a line."""
+    write_table(("AOR", "CONTACT", "EXPIRES", "Q", "ID", "USER AGENT"), [_row(each) for each in bindings])
 
 
 def _row(binding: dict[str, Any]) -> tuple[object, ...]:

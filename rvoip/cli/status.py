@@ -1,4 +1,4 @@
-"""`rvoip status`: how a running server is."""
+"""`rvoip status`: how a running server is, and live lists of what it is at."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rvoip.cli.api import API, connect
+from rvoip.cli.binding import write_bindings
+from rvoip.cli.dialog import list_dialogs, write_dialogs
 from rvoip.cli.errors import CommandError
+from rvoip.cli.gateway import list_gateways, write_gateways
 from rvoip.cli.options import add_json, add_server
-from rvoip.cli.output import duration, write_json, write_line
+from rvoip.cli.output import duration, write_json, write_line, write_table
 
 __all__ = ["configure"]
 
@@ -22,6 +26,7 @@ CLEAR = "\x1b[H\x1b[2J"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.set_defaults(run=_run)
+    parser.add_argument("what", choices=tuple(LISTS), nargs="?", help="a list in place of the report")
     add_server(parser)
     add_json(parser)
     parser.add_argument("--watch", action="store_true", help="show it again and again, until Ctrl-C")
@@ -43,16 +48,68 @@ def _seconds(text: str) -> float:
 def _run(args: argparse.Namespace) -> int:
     """0 when the server is ready for work, else 1."""
     api = connect(args)
+    clear = args.watch and sys.stdout.isatty()
     while True:
-        report = _report(api)
-        if args.json:
-            write_json(report)
+        if args.what is not None:
+            status = _list(api, args, clear=clear)
         else:
-            _show(report, clear=args.watch and sys.stdout.isatty())
+            report = _report(api)
+            status = 0 if report["health"]["status"] == "ready" else 1
+            if args.json:
+                write_json(report)
+            else:
+                _show(report, clear=clear)
         if not args.watch:
-            return 0 if report["health"]["status"] == "ready" else 1
+            return status
         sys.stdout.flush()
         time.sleep(args.interval)
+
+
+def _list(api: API, args: argparse.Namespace, *, clear: bool) -> int:
+    read, write = LISTS[args.what]
+    found = read(api)
+    if args.json:
+        write_json(found)
+        return 0
+    if clear:
+        sys.stdout.write(CLEAR)
+    write(found)
+    return 0
+
+
+def _transactions(api: API) -> list[dict[str, Any]]:
+    return list(api.get("/v1/transactions", limit=1000)["transactions"])
+
+
+def _write_transactions(transactions: list[dict[str, Any]]) -> None:
+    write_table(
+        ("KIND", "METHOD", "STATE", "STATUS", "PEER", "URI", "CALL-ID"),
+        [
+            (
+                each["kind"],
+                each["method"],
+                each["state"],
+                each["status"] or "-",
+                f"{each['transport'].lower()}:{each['peer']}",
+                each["uri"],
+                each["call_id"],
+            )
+            for each in transactions
+        ],
+    )
+
+
+def _bindings(api: API) -> list[dict[str, Any]]:
+    return list(api.pages("/v1/bindings", "bindings"))
+
+
+LISTS: dict[str, tuple[Callable[[API], list[dict[str, Any]]], Callable[[list[dict[str, Any]]], None]]] = {
+    "bindings": (_bindings, write_bindings),
+    "dialogs": (list_dialogs, write_dialogs),
+    "gateways": (list_gateways, write_gateways),
+    "transactions": (_transactions, _write_transactions),
+}
+"""What can be listed: how it is read, and printed."""
 
 
 def _report(api: API) -> dict[str, Any]:
@@ -78,7 +135,9 @@ def _show(report: dict[str, Any], *, clear: bool) -> None:
         ("listening", ", ".join(report["listeners"])),
         ("domains", ", ".join(report["domains"])),
         ("bindings", f"{report['bindings']} of {report['aors']} addresses-of-record"),
+        ("dialogs", str(report["dialogs"])),
         ("transactions", str(report["transactions"])),
+        *([("gateways", _counts(report["gateways"]))] if report["gateways"] else []),
         ("connections", str(report["connections"])),
         ("traced calls", str(report["calls"])),
         ("lag", f"{report['lag'] * 1000:.1f} ms"),
@@ -88,3 +147,7 @@ def _show(report: dict[str, Any], *, clear: bool) -> None:
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         write_line(f"{name.ljust(width)}  {text}")
+
+
+def _counts(states: dict[str, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in states.items() if count)

@@ -69,6 +69,7 @@ class FakeServer:
         self.answers = answers
         self.token = token
         self.asked: list[str] = []
+        self.bodies: list[bytes] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -91,6 +92,7 @@ class FakeServer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         asked = f"{request.command} {request.path}"
         self.asked.append(asked)
+        self.bodies.append(request.rfile.read(int(request.headers["Content-Length"] or 0)))
         if self.token and request.headers["Authorization"] != f"Bearer {self.token}":
             answer = _problem(401, "a token is needed")
         else:

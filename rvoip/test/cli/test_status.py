@@ -20,6 +20,8 @@ STATUS: dict[str, Any] = {
     "aors": 2,
     "bindings": 3,
     "transactions": 4,
+    "dialogs": 6,
+    "gateways": {"active": 2, "inactive": 1, "disabled": 0},
     "connections": 1,
     "calls": 5,
     "lag": 0.00123,
@@ -50,7 +52,9 @@ class StatusTests(TestCase):
                 "listening     udp:127.0.0.1:5060, tls:127.0.0.1:5061\n"
                 "domains       example.test\n"
                 "bindings      3 of 2 addresses-of-record\n"
+                "dialogs       6\n"
                 "transactions  4\n"
+                "gateways      2 active, 1 inactive\n"
                 "connections   1\n"
                 "traced calls  5\n"
                 "lag           1.2 ms\n",
@@ -96,3 +100,53 @@ class StatusTests(TestCase):
         with mock.patch.object(time, "sleep", side_effect=[None, KeyboardInterrupt]):
             ran = run("status", "--url", self.server.url, "--watch", terminal=True)
         self.assertEqual((ran.status, ran.out.count("\x1b[H\x1b[2Jrole ")), (130, 2))
+
+
+TRANSACTION = {
+    "kind": "server",
+    "method": "INVITE",
+    "uri": "sip:bob@example.test",
+    "call_id": "c1",
+    "state": "Proceeding",
+    "status": 0,
+    "transport": "UDP",
+    "peer": "192.0.2.1:5060",
+}
+
+
+class ListTests(TestCase):
+    """What the server is at."""
+
+    def setUp(self) -> None:
+        self.server = FakeServer(
+            "127.21.6.4", {"GET /v1/transactions?limit=1000": (200, {"transactions": [TRANSACTION]})}
+        )
+        serving = self.server.serving()
+        serving.__enter__()
+        self.addCleanup(serving.__exit__, None, None, None)
+
+    def status(self, *arguments: str) -> Ran:
+        return run("status", *arguments, "--url", self.server.url)
+
+    def test_transactions(self) -> None:
+        lines = self.status("transactions").out.splitlines()
+        self.assertEqual(lines[0].split(), "KIND METHOD STATE STATUS PEER URI CALL-ID".split())
+        self.assertEqual(
+            lines[1].split(),
+            ["server", "INVITE", "Proceeding", "-", "udp:192.0.2.1:5060", "sip:bob@example.test", "c1"],
+        )
+        self.assertEqual(self.status("transactions", "--json").json, [TRANSACTION])
+
+    def test_others(self) -> None:
+        """Each list asks for its own."""
+        self.server.answers.update(
+            {
+                "GET /v1/dialogs?limit=1000": (200, {"dialogs": [], "total": 0}),
+                "GET /v1/gateways": (200, {"gateways": []}),
+                "GET /v1/bindings?limit=500": (200, {"bindings": [], "next": ""}),
+            }
+        )
+        for what in ("dialogs", "gateways", "bindings"):
+            ran = self.status(what)
+            self.assertEqual((ran.status, ran.err, len(ran.out.splitlines())), (0, "", 1), what)
+        self.assertEqual(self.status("nonsense").status, 2)
