@@ -82,7 +82,7 @@ class MediaRelay:
             else:
                 made = await self.relay.offer(call_id, from_tag, text, to_tag, received=received)
         except MediaError as error:
-            self._note(error, request)
+            self._note(error, call_id)
             if not to_tag:
                 raise Refused(503, "No media relay", headers=(("Retry-After", "10"),)) from None
             return
@@ -110,7 +110,7 @@ class MediaRelay:
                 made = await self.relay.offer(call_id, to_tag, text, from_tag, received=received)
                 self._offered.put((call_id, to_tag), True)
         except MediaError as error:
-            self._note(error, response)
+            self._note(error, call_id)
             return
         _put(response, part.content, made)
 
@@ -133,7 +133,7 @@ class MediaRelay:
                 ack.call_id, callee, caller, _text(part.content), received=received
             )
         except MediaError as error:
-            self._note(error, ack)
+            self._note(error, ack.call_id)
             return
         _put(ack, part.content, made)
 
@@ -146,20 +146,21 @@ class MediaRelay:
 
     async def end(self, request: Request) -> None:
         """The call is over: the relay may forget it. Never fails."""
-        call_id = request.call_id
+        await self.over(request.call_id, request.from_.tag or "")
+
+    async def over(self, call_id: str, tag: str) -> None:
+        """The call with this end is over. Never fails."""
         if self.only_nat and not self._calls.get(call_id):
             return
         self._calls.pop(call_id)
         try:
-            await self.relay.delete(call_id, request.from_.tag or "")
+            await self.relay.delete(call_id, tag)
         except MediaError as error:
-            self._note(error, request)
+            self._note(error, call_id)
 
-    def _note(self, error: MediaError, message: Message) -> None:
+    def _note(self, error: MediaError, call_id: str) -> None:
         self.failed += 1
-        _log.warn(
-            "The media of {call_id} is not relayed: {reason}", call_id=message.call_id, reason=error.reason
-        )
+        _log.warn("The media of {call_id} is not relayed: {reason}", call_id=call_id, reason=error.reason)
 
 
 def source_behind_nat(message: Message, flow: Flow) -> str:

@@ -87,7 +87,9 @@ class SIPRole(Role):
             else None
         )
         self.routing = Routing(reactor, self.sip, config.proxy, file, self.events) if proxy else None
-        self.passing = PassingService(reactor, config.proxy, file, self.sip.tokens) if proxy else None
+        self.passing = (
+            PassingService(reactor, config.proxy, file, self.sip.tokens, self.events) if proxy else None
+        )
         self.proxy = self._make_proxy(file) if proxy else None
         self.calls = self._make_calls() if self.proxy is not None else None
         self.records = self._make_records(file) if self.proxy is not None else None

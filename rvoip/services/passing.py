@@ -10,10 +10,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from rvoip.common.errors import ConfigError
+from rvoip.common.events import EventBus, Subscription
 from rvoip.mediacontrol.rtpengine import EngineAddress, RTPEngines, parse_engine
 from rvoip.protocols.dialog.session_timer import TimerSettings
+from rvoip.protocols.sip.address import parse_name_addr
 from rvoip.proxy.media_relay import MediaRelay
 from rvoip.proxy.passing import Passing
+from rvoip.services.calls import CallOver
 from rvoip.services.config import Proxy as ProxyTable
 
 __all__ = ["PassingService"]
@@ -27,7 +30,11 @@ class PassingService(Service):
     `token` gives random text.
     """
 
-    def __init__(self, reactor: Any, table: ProxyTable, file: str, token: Callable[[], str]) -> None:
+    def __init__(
+        self, reactor: Any, table: ProxyTable, file: str, token: Callable[[], str], events: EventBus
+    ) -> None:
+        self._events = events
+        self._over: Subscription[CallOver] | None = None
         self.engines = RTPEngines(reactor, (), token)
         self._media = MediaRelay(self.engines)
         self._passing = Passing()
@@ -73,17 +80,33 @@ class PassingService(Service):
         )
         if self.running:
             self._look()
+        self._listen()
 
     def startService(self) -> None:
         """Open the sockets, and say which engine does not answer."""
         super().startService()
         self.engines.open()
         self._look()
+        self._listen()
 
     def stopService(self) -> None:
         """Close them."""
         super().stopService()
         self.engines.close()
+        self._listen()
+
+    def _listen(self) -> None:
+        """Hear of calls that end otherwise than with a BYE of one of their ends."""
+        wanted = self.running and self._passing.media is not None
+        if wanted and self._over is None:
+            self._over = self._events.subscribe(CallOver, self._ended, name="media")
+        elif not wanted and self._over is not None:
+            self._over.cancel()
+            self._over = None
+
+    async def _ended(self, event: CallOver) -> None:
+        if event.why not in ("bye", "shutdown"):
+            await self._media.over(event.call.call_id, parse_name_addr(event.call.caller.value).tag or "")
 
     def _look(self) -> None:
         if self.engines.engines:

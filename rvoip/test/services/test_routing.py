@@ -12,6 +12,7 @@ from rvoip.protocols.sip.message import Request
 from rvoip.proxy.interfaces import IRouter
 from rvoip.services.compose import SIPRole
 from rvoip.services.routing import Routing
+from rvoip.test.proxy.scene import sip
 from rvoip.test.services.roles import RoleCase
 
 PEER = '[[proxy.peer]]\nname = "p"\nnetworks = ["127.0.64.0/24"]\ncall_out = true\n'
@@ -137,6 +138,35 @@ class ConfigTests(RoleCase):
             {"s:a.test": "inactive", "s:b.test": "disabled", "s:c.test": "probing", "s:d.test": "active"},
         )
         self.assertEqual(gateways.sets["s"].rules.probe, 30.0)
+
+    def test_a_file_of_rates(self) -> None:
+        a_set = '[[proxy.gateway_set]]\nname = "s"\ngateways = ["sip:a.test"]\n'
+        text = f'[proxy]\nroute_file = "rates.csv"\n{a_set}'
+        path = self.folder / "rates.csv"
+        path.write_text("# prefix, where, cost\n+49, s, 0.8\n+49,sip:cheap.test,0.5\n+4917,s # mobile\n")
+        table = routing(self.make(text)).router.rules.routes
+        found = {
+            number: [
+                one.route.set_name or str(one.route.to) for one in table.find(sip(f"sip:{number}@x"), True)
+            ]
+            for number in ("+4930123", "+4917123", "+1")
+        }
+        self.assertEqual(
+            found, {"+4930123": ["<TargetURI sip:cheap.test>", "s"], "+4917123": ["s"], "+1": []}
+        )
+        for line, said in (
+            ("+49", "expected PREFIX,SET,COST"),
+            (",s,1", "expected PREFIX,SET,COST"),
+            ("+49,s,dear", "expected PREFIX,SET,COST"),
+            ("+49,s,1_0", "expected PREFIX,SET,COST"),
+            ("+49,s,1,2", "expected PREFIX,SET,COST"),
+            ("+49,t,1", "there is no gateway set 't'"),
+            ("+49,sip:,1", "'sip:' is no SIP URI"),
+        ):
+            path.write_text(f"\n{line}\n")
+            refused = self.refused(text)
+            self.assertIn("rates.csv, line 2: ", refused)
+            self.assertIn(said, refused)
 
     def test_aliases_from_everywhere(self) -> None:
         (self.folder / "a.csv").write_text("one,bob@example.test\n")
