@@ -19,7 +19,7 @@ class RegistrarSettings:
     max_expires: int = 86400
     # Contacts of one AOR.
     max_contacts: int = 10
-    # URIs of the Service-Route in a 200, topmost first (RFC 3608).
+    # URIs of the Service-Route in a 200, topmost first, with or without brackets (RFC 3608).
     service_route: tuple[str, ...] = ()
     # What a phone is told to keep its flows alive in, 0 for nothing (RFC 5626 section 4.4).
     flow_timer: int = 0
@@ -36,4 +36,5 @@ class RegistrarSettings:
         supported = "Supported: path, outbound" + (", gruu" if self.gruu else "")
         if not self.service_route:
             return (supported,)
-        return (supported, "Service-Route: " + ", ".join([f"<{uri}>" for uri in self.service_route]))
+        values = [route if route.startswith("<") else f"<{route}>" for route in self.service_route]
+        return (supported, "Service-Route: " + ", ".join(values))

@@ -360,6 +360,9 @@ class AnswerTests(TestCase):
         self.assertEqual(office.register(BOB).get_all("service-route"), expected)
         self.assertEqual(office.register().get_all("service-route"), expected)
         self.assertEqual(office.register(BOB, "Expires: 1").get_all("service-route"), [])
+        written = ("<sip:p2.example.test;lr>", "sip:p1.example.test;lr")
+        office = Office(RegistrarSettings(service_route=written))
+        self.assertEqual(office.register(BOB).get_all("service-route"), expected)
 
 
 class PathTests(TestCase):
