@@ -16,6 +16,7 @@ from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.branch import Branch
 from rvoip.proxy.diversion import say_diversions, say_history, wants_history
 from rvoip.proxy.forward import consume_credentials, forwarded, next_hop
+from rvoip.proxy.identity import assert_identity, hide_identity
 from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Refused
 
@@ -45,6 +46,8 @@ class Outgoing:
         request = forwarded(came, destination.uri, destination.route)
         request.set("max-breadth", str(branch.breadth))
         self.keep_back(request, context.incoming.trusted or context.incoming.ours)
+        if self.proxy.settings.assert_identity:
+            assert_identity(request, context.incoming.user, self.domains)
         if destination.trail:
             say_diversions(request, destination.trail)
         if destination.trail or wants_history(came):
@@ -88,8 +91,10 @@ class Outgoing:
 
     def keep_back_identity(self, response: Response, flow: Flow, asker: RouteContext) -> None:
         """Remove from a response what nobody untrusted may assert (RFC 3325 section 5)."""
-        if response.has("p-asserted-identity") and not self.proxy.trusted(flow):
-            response.remove("p-asserted-identity")
+        if response.has("p-asserted-identity"):
+            if not self.proxy.trusted(flow):
+                response.remove("p-asserted-identity")
+            hide_identity(response, asker.trusted or asker.ours)
 
     def _is_own_realm(self, realm: str) -> bool:
         served: bool = self.domains.serves(SipURI("sip", None, realm.lower()))
@@ -121,6 +126,7 @@ class Outgoing:
         self, context: ResponseContext, branch: Branch, request: Request, flow: Flow
     ) -> ClientTransaction:
         """The client transaction, not started yet, for the branch's request, with Record-Route and Via."""
+        hide_identity(request, self.proxy.trusted(flow))
         end = context.sender
         if end is not None:
             values = self.proxy.dialogs.routes.values(

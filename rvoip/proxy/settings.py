@@ -16,10 +16,11 @@ class ProxySettings:
     ("sequential"), 0 for as long as they like. `late`: a phone that registers while its user is called rings
     too. `recurse`: a 3xx of a user's phone is followed here, in place of passing it back. `path`: when a
     REGISTER for somebody else's registrar gets a Path, "supported" (where the client says so), "always" or
-    "never".
+    "never". `assert_identity`: whoever has shown credentials is named in P-Asserted-Identity.
     """
 
     __slots__ = (
+        "assert_identity",
         "authenticate",
         "fork",
         "large",
@@ -42,6 +43,7 @@ class ProxySettings:
         late: bool = True,
         recurse: bool = False,
         path: str = "supported",
+        assert_identity: bool = False,
     ) -> None:
         self.record_route = record_route
         self.authenticate = authenticate
@@ -52,3 +54,4 @@ class ProxySettings:
         self.late = late
         self.recurse = recurse
         self.path = path
+        self.assert_identity = assert_identity

@@ -361,4 +361,5 @@ def proxy_settings(config: Config) -> ProxySettings:
         late=table.late_fork,
         recurse=table.recurse,
         path=table.path,
+        assert_identity=table.assert_identity,
     )

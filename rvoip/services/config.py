@@ -250,6 +250,8 @@ beside the accounts."""
     dialogs: Count = 20000
     """Calls that are up of which the proxy knows, to list, end and account for them; beyond it the oldest \
 are forgotten. 0: none. They need `record_route`."""
+    assert_identity: bool = False
+    """Name callers who have shown credentials in P-Asserted-Identity (RFC 3325)."""
     path: Literal["supported", "always", "never"] = "supported"
     """When a REGISTER that a route leads to another registrar gets a Path of ours (RFC 3327): where the \
 client says that it supports that, always or never."""
