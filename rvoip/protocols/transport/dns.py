@@ -98,11 +98,14 @@ class DNSClient:
             # RFC 6761 section 6.3: it never leaves the machine.
             loopback = _LOCALHOST.get(question.kind)
             return Answer(Outcome.NONE) if loopback is None else Answer(Outcome.FOUND, (loopback,), 86400.0)
+        if question.name.endswith(".invalid"):
+            # Nor does this (section 6.4): browsers call themselves so, for whom there is only their connection.
+            return Answer(Outcome.NONE)
         return self.cache.get(question, self._clock.seconds())
 
     def good_until(self, question: Question) -> float:
         """Until when (monotonic seconds) `cached` gives the present answer."""
-        if question.name == "localhost" or question.name.endswith(".localhost"):
+        if question.name == "localhost" or question.name.endswith((".localhost", ".invalid")):
             return float("inf")
         return self.cache.good_until(question)
 

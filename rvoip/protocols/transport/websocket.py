@@ -84,7 +84,7 @@ class WebSocket(ABC):
 
     def receive(self, data: bytes) -> list[bytes | KeepAlive]:
         """Take octets; return the messages and keep-alives that they complete, in order."""
-        if self.ended:
+        if self.ended or not data:
             return []
         found: list[bytes | KeepAlive] = []
         if self._connection is None:

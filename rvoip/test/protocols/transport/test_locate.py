@@ -137,6 +137,13 @@ class LookupTests(LocatorTests):
             self.assertIsNotNone(self.locator.locate_now(parse_uri(uri)))
         self.assertEqual(self.resolver.asked, [])
 
+    def test_names_of_browsers_need_no_dns(self) -> None:
+        """RFC 6761 section 6.4: they lead nowhere."""
+        for uri in ("sip:abc.invalid", "sip:abc.INVALID:5060", "sip:invalid.invalid;transport=tcp"):
+            self.assertRaises(LocateError, self.locate, uri)
+            self.assertRaises(LocateError, self.locator.locate_now, parse_uri(uri))
+        self.assertEqual(self.resolver.asked, [])
+
     def test_aliases(self) -> None:
         add = self.resolver.add
         add("alias.test", dns.Record_CNAME(b"b.test"), 20)

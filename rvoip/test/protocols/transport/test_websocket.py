@@ -200,6 +200,41 @@ class BrokenTests(SynchronousTestCase):
         self.assertEqual(server.receive(take(client)), [])
 
 
+class AnyOctetsTests(SynchronousTestCase):
+    """Whatever comes, the machine raises nothing, holds little, and says nothing after its farewell."""
+
+    frames = st.builds(
+        frame,
+        st.integers(0, 15),
+        st.binary(max_size=200),
+        end=st.booleans(),
+        masked=st.booleans(),
+        more=st.sampled_from([0, 0, 0, 1, 70_000]),
+    )
+
+    @settings(derandomize=True, deadline=None, max_examples=300)
+    @given(st.lists(st.one_of(frames, st.binary(max_size=30)), max_size=12))
+    def test_frames(self, pieces: list[bytes]) -> None:
+        _, server = pair()
+        for piece in pieces:
+            server.receive(piece)
+            self.assertLessEqual(server.pending, LARGEST)
+            if server.ended:
+                take(server)
+                self.assertEqual((server.receive(frame(TEXT, b"x")), take(server)), ([], b""))
+
+    @settings(derandomize=True, deadline=None, max_examples=300)
+    @given(st.lists(st.binary(max_size=60), max_size=8), st.booleans())
+    def test_handshakes(self, pieces: list[bytes], begins_well: bool) -> None:
+        client = ClientWebSocket(LARGEST, "a")
+        server = ServerWebSocket(LARGEST, WebSocketRules())
+        if begins_well:
+            server.receive(take(client)[:-2])
+        for piece in pieces:
+            server.receive(piece)
+            client.receive(piece)
+
+
 class HandshakeTests(SynchronousTestCase):
     def refused(self, wire: bytes) -> int:
         server = ServerWebSocket(LARGEST, WebSocketRules())
