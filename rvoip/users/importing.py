@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 
 from rvoip.users.accounts import check_domain, check_password, check_user
@@ -16,9 +17,12 @@ MAX_LINE = 4096
 def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str, str]]:
     """(user, domain, password) of each line that is neither blank nor a comment (``#`` first).
 
-    `lines` is a file opened for bytes or any iterable of lines. AccountError names the line that is wrong.
+    `lines` is a file opened for bytes or any iterable of lines; a byte order mark before the first is taken
+    off, since editors put it there unseen. AccountError names the line that is wrong.
     """
     for number, line in enumerate(lines, 1):
+        if number == 1:
+            line = line.removeprefix(BOM_UTF8)
         try:
             parsed = parse_line(line)
         except AccountError as error:

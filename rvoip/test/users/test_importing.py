@@ -61,6 +61,14 @@ class LineTests(SynchronousTestCase):
         error = self.assertRaises(AccountError, list, read_lines(lines))
         self.assertEqual(error.reason, "line 4: is not of the form user:domain:password")
 
+    def test_a_byte_order_mark(self) -> None:
+        mark = b"\xef\xbb\xbf"
+        self.assertEqual(
+            list(read_lines([mark + b"a:b:c\n", b"d:b:c\n"])), [("a", "b", "c"), ("d", "b", "c")]
+        )
+        self.assertEqual(list(read_lines([mark + b"# accounts\r\n"])), [])
+        self.assertRaises(AccountError, list, read_lines([b"a:b:c\n", mark + b"d:b:c\n"]))
+
     @settings(derandomize=True, deadline=None, max_examples=300)
     @given(st.binary(max_size=60) | st.lists(st.sampled_from(b"a:.[]\n\r# \0\xc3\xa9")).map(bytes))
     def test_only_account_errors_escape(self, line: bytes) -> None:
