@@ -195,7 +195,7 @@ class UserAgent(AgentCore):
             raise self._not_allowed(method)
         if not isinstance(request.uri, SipURI | TelURI):
             raise Refused(416)
-        if self._merged.add((request.call_id, request.from_.tag, request.get("cseq")), self.layer.now()):
+        if self._is_merged(request):
             raise Refused(482)
         self.request_seen(request, None)
         self._check_required(request)
@@ -210,6 +210,15 @@ class UserAgent(AgentCore):
         else:
             self._ask(self.message_received, transaction, request)
         return None
+
+    def _is_merged(self, request: Request) -> bool:
+        """Whether the request came already by another way, with another branch (section 8.2.2.2)."""
+        now = self.layer.now()
+        key = (request.call_id, request.from_.tag, request.get("cseq"))
+        merged = self._merged.add(key, now) and not self._merged.seen((key, request.via.branch), now)
+        if not merged:
+            self._merged.add((key, request.via.branch), now)
+        return merged
 
     def _ask(self, hook: Callable[[Request], Any], transaction: ServerTransaction, request: Request) -> None:
         hooks.call(

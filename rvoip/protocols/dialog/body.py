@@ -29,6 +29,12 @@ class Body:
         return cls(message.body, message.get("content-type") or SDP, message.get("content-disposition"))
 
     @property
+    def describes(self) -> bool:
+        """Whether it takes part in offer and answer: a session description, alone or among others."""
+        essence = self.type.partition(";")[0].strip(" \t").lower()
+        return essence == SDP or essence.startswith("multipart/")
+
+    @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The headers that go with it besides Content-Type and Content-Length."""
         return () if self.disposition is None else (("Content-Disposition", self.disposition),)

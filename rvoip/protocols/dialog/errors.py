@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rvoip.protocols.sip.message import Response
 
-__all__ = ["DialogError", "Refused", "RequestFailed", "RequestRefused", "WrongState"]
+__all__ = ["DialogError", "Gone", "Refused", "RequestFailed", "RequestRefused", "WrongState"]
 
 
 class DialogError(Exception):
@@ -47,3 +47,10 @@ class RequestRefused(DialogError):
 
 class WrongState(DialogError):
     """Ours: what was asked for cannot be done now (a second final answer, a request in an ended dialog)."""
+
+
+class Gone(WrongState):
+    """The peer gave up, or is lost, while we made up our mind: nobody waits for this any more.
+
+    A hook that lets it out is not logged: it happens to everyone who takes time to answer.
+    """

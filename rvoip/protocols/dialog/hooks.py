@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from rvoip.protocols.dialog.errors import Refused
+from rvoip.protocols.dialog.errors import Gone, Refused
 
 __all__ = ["call", "refusal_of"]
 
@@ -54,8 +54,10 @@ def _failed(failure: Failure, hook: Callable[..., Any], failed: Callable[[Refuse
 
 
 def refusal_of(failure: Failure, what: str) -> Refused:
-    """What to answer where this went wrong; anything but a `Refused` is logged."""
+    """What to answer where this went wrong; anything but a `Refused` or `Gone` is logged."""
     if isinstance(failure.value, Refused):
         return failure.value
+    if isinstance(failure.value, Gone):
+        return Refused(487)
     _log.failure("{what} failed", failure, what=what)
     return Refused(500)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from rvoip.common.wheel import Timer
 from rvoip.protocols.dialog import hooks
-from rvoip.protocols.dialog.body import SDP, Body
+from rvoip.protocols.dialog.body import Body
 from rvoip.protocols.dialog.challenge import Authentication
 from rvoip.protocols.dialog.dialog import Dialog
 from rvoip.protocols.dialog.ending import NETWORK, PEER, US, Ending
@@ -71,8 +70,7 @@ class ClientInvite:
         self.request = agent.make_request(
             "INVITE", uri, from_=from_, to=to, body=body, headers=headers, routes=routes, call_id=call_id
         )
-        described = body is not None and body.type.partition(";")[0].strip().lower() == SDP
-        self._offer = body if described else None
+        self._offer = body if body is not None and body.describes else None
         self._offer_answer: OfferAnswer[Body] = OfferAnswer()
         self._timer: SessionTimer | None = None
         if agent.settings.timer.policy != "off":
@@ -80,7 +78,6 @@ class ClientInvite:
         self._reliable = agent.settings.reliable
         self._flow = flow
         self._outgoing: Outgoing | None = None
-        self._ringing: Timer | None = None
         self._tries = 0
         self._own = frozenset(name.lower() for name, _ in headers)
 
@@ -98,7 +95,7 @@ class ClientInvite:
 
     def failed(self, response: Response | None, reason: str) -> Any:
         """It has failed: with this final response, or with None because of "timeout", "cancelled" (by us,
-        while it was answered), "ring timeout", "transport: ..." or "no target ...".
+        while it was answered), "transport: ..." or "no target ...".
         """
 
     def wanted(self, session: Session) -> bool:
@@ -110,10 +107,6 @@ class ClientInvite:
     def start(self) -> None:
         """Send it."""
         self._send()
-        if not self.over:
-            self._ringing = self.agent.layer.wheel.schedule(
-                self.agent.settings.ring, ClientInvite._rang_out, self
-            )
 
     def cancel(self, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Give it up, with these headers in the CANCEL (Reason, RFC 3326); harmless when it is over.
@@ -153,10 +146,6 @@ class ClientInvite:
         self._outgoing = agent.send(
             request, self._responded, self._unanswered, authentication=self.authentication, flow=self._flow
         )
-
-    def _rang_out(self) -> None:
-        self._ringing = None
-        self.cancel((("Reason", 'SIP;cause=408;text="Request Timeout"'),))
 
     # Responses.
 
@@ -234,6 +223,7 @@ class ClientInvite:
             return
         session.dialog.confirm(response)
         session.overlap.sent_ended("INVITE")
+        self.cancelled = self.cancelled or (outgoing.cancelled and not self.over)
         if self.cancelled or (self.over and not self.wanted(session)):
             client.send_ack(outgoing.request, None)
             session.hang_up((), Ending(487, "cancelled" if self.cancelled else "surplus", US))
@@ -285,9 +275,6 @@ class ClientInvite:
         """The final response is there."""
         self.over = True
         self._outgoing = None
-        if self._ringing is not None:
-            self._ringing.cancel()
-            self._ringing = None
         self._end_sessions(ending)
 
     def _end_sessions(self, ending: Ending) -> None:

@@ -9,10 +9,10 @@ from twisted.internet.defer import Deferred, succeed
 
 from rvoip.common.wheel import Timer
 from rvoip.protocols.dialog import hooks
-from rvoip.protocols.dialog.body import SDP, Body, session_part
+from rvoip.protocols.dialog.body import Body, session_part
 from rvoip.protocols.dialog.dialog import Dialog
 from rvoip.protocols.dialog.ending import NETWORK, PEER, US, Ending
-from rvoip.protocols.dialog.errors import Refused, WrongState
+from rvoip.protocols.dialog.errors import Gone, Refused, WrongState
 from rvoip.protocols.dialog.offer_answer import OfferAnswerError
 from rvoip.protocols.dialog.refusal import Refusal
 from rvoip.protocols.dialog.reliable import negotiate_reliable
@@ -57,6 +57,7 @@ class ServerInvite:
         self._expiry: Timer | None = None
         self._last = 0
         self._over = False
+        self._lost = False
 
     # Hooks.
 
@@ -90,19 +91,16 @@ class ServerInvite:
         `reliable` asks for PRACK, where the peer can do that, or not for it, where the peer lets us; by
         default as the settings say. Fires with the PRACK, or at once with None; also with None when the
         INVITE is over before. An answer or offer in `body` counts for good only in a reliable response.
-        Raises `WrongState` when the INVITE is answered, or `body` is not what may come now.
+        Raises `WrongState` when the INVITE is answered, or `body` is not what may come now; `Gone` when the
+        caller has given up.
         """
-        if self._over:
-            raise WrongState("the INVITE is answered")
-        session = session or self.session
-        if session.ending is not None:
-            raise WrongState("this early dialog has ended")
+        session = self._open(session)
         must = self.reliable and "100rel" in self.request.option_tags("require")
         if reliable is None:
             # The first reliable response to an INVITE without an offer has one (RFC 3262 section 5).
             reliable = body is not None or session.offer_answer.expects("reliable 1xx") != "offer"
         reliable = must or (reliable and self.reliable)
-        described = body is not None and body.type.partition(";")[0].strip().lower() == SDP
+        described = body is not None and body.describes
         try:
             session.offer_answer.send("reliable 1xx" if reliable else "1xx", body if described else None)
         except OfferAnswerError as error:
@@ -140,14 +138,9 @@ class ServerInvite:
         """Answer 2xx, with the answer to its offer, or with ours where it had none.
 
         Without a body where the answer was given in a provisional response. It is sent again until the ACK
-        comes, or for 64*T1. The session's `established` or `ended` tells which. Raises `WrongState` when the
-        INVITE is answered already, or was given up, or `body` is not what must come now.
+        comes, or for 64*T1. The session's `established` or `ended` tells which. Raises as `progress`.
         """
-        if self._over:
-            raise WrongState("the INVITE was cancelled" if self.cancelled else "the INVITE is answered")
-        session = session or self.session
-        if session.ending is not None:
-            raise WrongState("this early dialog has ended")
+        session = self._open(session)
         machine = session.offer_answer
         body = body or machine.early
         try:
@@ -226,6 +219,17 @@ class ServerInvite:
             else:
                 self._end(ending, 487, None, ())
 
+    def _open(self, session: Session | None) -> Session:
+        """The early dialog to answer in, the first one unless given."""
+        if self._lost:
+            raise Gone("the caller has given up")
+        if self._over:
+            raise WrongState("the INVITE is answered")
+        session = session or self.session
+        if session.ending is not None:
+            raise Gone("this early dialog has ended")
+        return session
+
     def _make_session(self) -> Session:
         agent = self.agent
         dialog = Dialog.uas(self.request, agent.layer.new_tag())
@@ -289,6 +293,7 @@ class ServerInvite:
         cancel: Request | None = None,
     ) -> None:
         self._finish()
+        self._lost = ending.by != US
         if status:
             response = self.agent.make_response(
                 self.transaction, status, reason, dialog=self.session.dialog, headers=headers

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rvoip.common.wheel import Timer
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.interfaces import IClientUser
 from rvoip.protocols.sip.errors import SIPParseError
@@ -50,6 +51,7 @@ class Outgoing:
         "_cancelled",
         "_contact",
         "_flow",
+        "_limit",
         "_next_hop",
         "_on_failure",
         "_on_response",
@@ -89,6 +91,12 @@ class Outgoing:
         self._contact = request.method in _CONTACT and not request.has("contact")
         self._cancelled: tuple[tuple[str, str], ...] | None = None
         self._over = False
+        self._limit: Timer | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was given up, by its owner or because it rang for too long."""
+        return self._cancelled is not None
 
     @property
     def host(self) -> str:
@@ -102,7 +110,10 @@ class Outgoing:
         return self._over
 
     def start(self) -> None:
-        """Send it, as soon as it is known where to."""
+        """Send it, as soon as it is known where to. An INVITE may ring as long as the settings say."""
+        if self.request.method == "INVITE":
+            agent = self._agent
+            self._limit = agent.layer.wheel.schedule(agent.settings.ring, Outgoing._rang_out, self)
         flow = self._flow
         if flow is not None and not flow.closed:
             self._send(flow)
@@ -122,9 +133,13 @@ class Outgoing:
         else:
             self.transaction.cancel(headers)
 
+    def _rang_out(self) -> None:
+        self._limit = None
+        self.cancel((("Reason", 'SIP;cause=408;text="Request Timeout"'),))
+
     def abandon(self) -> None:
         """Nobody wants to know any more."""
-        self._over = True
+        self._finish()
 
     # Where to.
 
@@ -191,7 +206,7 @@ class Outgoing:
                 self._succeeded(response)
             elif self._try_again(response):
                 return
-            self._over = True
+            self._finish()
         elif self._over and not (transaction.invite and 200 <= status < 300):
             return
         try:
@@ -242,8 +257,14 @@ class Outgoing:
 
     def _fail(self, reason: str) -> None:
         if not self._over:
-            self._over = True
+            self._finish()
             self._on_failure(self, reason)
+
+    def _finish(self) -> None:
+        self._over = True
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
 
     def __repr__(self) -> str:
         return f"<Outgoing {self.request.method} {self.request.call_id}>"

@@ -208,6 +208,8 @@ class Session:
 
     def confirmed(self) -> None:
         """The 2xx of an INVITE is acknowledged, by us or by the peer."""
+        if self.dialog.flow is not None:
+            self.dialog.flow.keep(self.agent.layer.now() + _KEEP)
         if self.ending is None and not self._established:
             self._established = True
             hooks.call(self.established)
@@ -271,6 +273,9 @@ def _methods(allow: str) -> frozenset[str]:
     """The methods of an Allow value: all calls of a peer share them."""
     return frozenset(value.strip(" \t").upper() for value in allow.split(","))
 
+
+_KEEP = 7200.0
+"""Seconds that a connection which is the only way to a peer is not closed as idle; more with each INVITE."""
 
 _TAKEN = frozenset(("INVITE", "ACK", "BYE", "UPDATE", "PRACK", "INFO", "MESSAGE"))
 

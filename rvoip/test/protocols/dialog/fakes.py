@@ -58,6 +58,9 @@ class FakeFlow:
         self.watchers.append(callback)
         return lambda: self.watchers.remove(callback) if callback in self.watchers else None
 
+    def keep(self, until: float) -> None:
+        """Never close it as idle."""
+
     def close(self, reason: str = "gone") -> None:
         self.closed = True
         watchers, self.watchers = self.watchers, []

@@ -157,6 +157,8 @@ class Flows(SynchronousTestCase):
         stage.alice.agent.contact = lambda flow, dialog, message: "<sip:alice@192.168.1.1>"  # type: ignore[method-assign]
         invite = stage.call(uri=f"{stage.bob.uri};transport=tcp")
         stage.advance(1)
+        # It is not closed as idle while the call lasts.
+        stage.advance(3600)
         stage.bob.session.bye()
         stage.advance(1)
         self.assertEqual(invite.session.events[-1], "ended 200 peer")

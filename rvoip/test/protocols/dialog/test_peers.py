@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.dialog.agent_settings import AgentSettings
 from rvoip.protocols.dialog.body import Body
-from rvoip.protocols.dialog.errors import RequestFailed, RequestRefused, WrongState
+from rvoip.protocols.dialog.errors import Gone, RequestFailed, RequestRefused, WrongState
 from rvoip.protocols.dialog.session_timer import TimerSettings
 from rvoip.protocols.sip.message import Request
 from rvoip.test.protocols.dialog.agents import ANSWER, OFFER, SECOND_ANSWER, SECOND_OFFER, Peer, Stage, Told
@@ -438,6 +438,17 @@ class Changed(WithPeer):
         self.assertEqual(session.events[-1], "ended 408 network")
         self.assert_nothing_left()
 
+    def test_a_reinvite_that_is_never_answered(self) -> None:
+        session, done, sent = self.change()
+        self.peer.answer(sent, 100)
+        self.stage.advance(181)
+        self.peer.answer(next(one for one in self.peer.take() if one.method == "CANCEL"), 200)
+        self.stage.advance(33)
+        self.failureResultOf(done, RequestFailed)
+        self.assertEqual(session.events[-1], "ended 408 network")
+        self.stage.advance(33)
+        self.assert_nothing_left()
+
     def test_what_ends_the_dialog(self) -> None:
         session, done, sent = self.change()
         self.peer.answer(sent, 404)
@@ -528,6 +539,19 @@ class Outside(WithPeer):
         self.peer.request("INVITE", call_id="one", cseq=7, body=OFFER)
         self.assertEqual(self.peer.starts(), ["482 INVITE"])
         self.assertEqual(len(self.agent.invites), 1)
+
+    def test_a_request_that_was_answered_without_a_trace_is_not_merged(self) -> None:
+        """It comes again, with its branch, where the answer got lost."""
+
+        def challenge(transaction: Any, dialog: Any) -> None:
+            transaction.respond_stateless(self.agent.make_response(transaction, 401))
+
+        self.agent.register_method("SUBSCRIBE", challenge)
+        for _ in range(2):
+            self.peer.request("SUBSCRIBE", call_id="one", cseq=7, branch="z9hG4bK-x")
+            self.assertEqual(self.peer.starts(), ["401 SUBSCRIBE"])
+        self.peer.request("SUBSCRIBE", call_id="one", cseq=7, branch="z9hG4bK-y")
+        self.assertEqual(self.peer.starts(), ["482 SUBSCRIBE"])
 
     def test_options(self) -> None:
         self.peer.request("OPTIONS")
@@ -652,6 +676,23 @@ class Early(WithPeer):
         self.stage.advance(1.2)
         self.peer.one("480")
         self.assertTrue(invite.answered)
+        self.assert_nothing_left()
+
+    def test_whoever_answers_too_late_is_told_without_a_log(self) -> None:
+        wait: Deferred[None] = Deferred()
+
+        async def answer(invite: Any) -> None:
+            await wait
+            invite.accept(ANSWER)
+
+        self.agent.script = answer
+        self.peer.request("INVITE", body=OFFER, branch="z9hG4bK-c")
+        self.peer.request("CANCEL", branch="z9hG4bK-c")
+        self.assertEqual(self.peer.starts(), ["200 CANCEL", "487 INVITE"])
+        self.assertRaises(Gone, self.agent.invites[0].progress)
+        wait.callback(None)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.peer.request("ACK", branch="z9hG4bK-c")
         self.assert_nothing_left()
 
 
