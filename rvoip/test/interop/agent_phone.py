@@ -19,7 +19,6 @@ from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineOnlyReceiver
 
 from rvoip.common.wheel import TimerWheel
-from rvoip.protocols.dialog.agent import UserAgent
 from rvoip.protocols.dialog.agent_settings import AgentSettings
 from rvoip.protocols.dialog.body import Body
 from rvoip.protocols.dialog.challenge import Credential
@@ -38,15 +37,10 @@ from rvoip.protocols.transport.layer import TransportLayer
 from rvoip.protocols.transport.locate import Locator
 from rvoip.protocols.transport.resolver import make_resolver
 from rvoip.services.tokens import TokenSource
+from rvoip.test.interop.agent_events import EventsMixin, tell
 
 reactor: Any = global_reactor
 reactor.seconds = time.monotonic
-
-
-def tell(event: str, **fields: Any) -> None:
-    """Write an event."""
-    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-    sys.stdout.flush()
 
 
 class Echo(DatagramProtocol):
@@ -118,7 +112,7 @@ class Dialled(ClientInvite):
         tell("call", state="failed", status=status, reason=reason)
 
 
-class Phone(UserAgent):
+class Phone(EventsMixin):
     """One account."""
 
     client_invite = Dialled
@@ -161,6 +155,7 @@ class Phone(UserAgent):
         self.registered = 0
         self.echo = Echo()
         self.rtp = reactor.listenUDP(0, self.echo, host).getHost().port
+        self.begin_events()
 
     def find(self, realm: str, host: str) -> Credential | None:
         """Our password is for our domain, by way of its proxy."""

@@ -64,12 +64,13 @@ class Baresip:
         nameserver: str = "",
         ring: int = 120,
         calls: int = 4,
+        modules: Sequence[str] = (),
     ) -> None:
         """`address` is USER@HOST[:PORT], `outbound` the URI of the proxy that all requests are sent to.
 
         Without `outbound` they go where DNS (`nameserver`, host:port) says that the domain is. `account` is
         more parameters of the account, `line` all of it, `contacts` are lines of the address book. The phone
-        takes `calls` calls at once and rings for `ring` seconds.
+        takes `calls` calls at once and rings for `ring` seconds. `modules` are more of its modules.
         """
         program = peer("baresip")
         self.user = address.partition("@")[0]
@@ -88,7 +89,8 @@ class Baresip:
                 interface=host,
                 port=self.port,
                 more=(f"sip_cafile {ca}\n" if ca else "")
-                + (f"dns_server {nameserver}\n" if nameserver else ""),
+                + (f"dns_server {nameserver}\n" if nameserver else "")
+                + "".join(f"module {module}.so\n" for module in modules),
                 modules=_MODULES,
                 control=control,
                 ring=ring,

@@ -37,10 +37,12 @@ class PJSIP:
         certificate: tuple[str, str] = ("", ""),
         prack: bool = False,
         all_codecs: bool = False,
+        mailbox: bool = False,
         name: str = "",
     ) -> None:
         """`proxy` is the URI that all requests are sent to; `expires` 0 leaves it unregistered; with `ca` the
-        server's certificate is checked, `certificate` (and its key) are files that are shown to it.
+        server's certificate is checked, `certificate` (and its key) are files that are shown to it. With
+        `mailbox` it watches its own.
         """
         if importlib.util.find_spec("pjsua2") is None:
             raise SkipTest("PJSIP is not installed: pip install rvoip[interop]")
@@ -60,6 +62,7 @@ class PJSIP:
             "key": certificate[1],
             "prack": prack,
             "all_codecs": all_codecs,
+            "mailbox": mailbox,
             "rtp_port": PJSIP._ports,
             "log": str(self.wire),
         }

@@ -138,6 +138,17 @@ class Account(pj.Account):  # type: ignore[misc]
     def onInstantMessageStatus(self, prm: pj.OnInstantMessageStatusParam) -> None:
         tell("message_status", status=prm.code, body=prm.msgBody)
 
+    def onMwiInfo(self, prm: pj.OnMwiInfoParam) -> None:
+        tell("mailbox", body=prm.rdata.wholeMsg.partition("\r\n\r\n")[2])
+
+
+class Buddy(pj.Buddy):  # type: ignore[misc]
+    """Somebody whose presence is watched."""
+
+    def onBuddyState(self) -> None:
+        info = self.getInfo()
+        tell("buddy", uri=info.uri, online=info.presStatus.status == pj.PJSUA_BUDDY_STATUS_ONLINE)
+
 
 class Phone:
     """One account, one transport, a null sound device.
@@ -145,12 +156,14 @@ class Phone:
     Settings: `user`, `domain`, `password`, `host` (ours), `proxy` (URI that all requests are sent to),
     `transport`, `expires`, `ca` (file, or "" to trust any certificate), `certificate` and `key` (files of
     ours, or ""), `rtp_port`, `prack` (demand that provisional responses are acknowledged), `all_codecs`
-    (offer all, not PCMU alone: a request too large for one packet), `log` (file for all messages).
+    (offer all, not PCMU alone: a request too large for one packet), `mailbox` (watch our own), `log` (file
+    for all messages).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.calls: list[Call] = []
+        self.buddies: list[Buddy] = []
         self.endpoint = endpoint = pj.Endpoint()
         endpoint.libCreate()
         config = pj.EpConfig()
@@ -206,6 +219,7 @@ class Phone:
         config.mediaConfig.lockCodecEnabled = False
         config.mediaConfig.transportConfig.boundAddress = settings["host"]
         config.mediaConfig.transportConfig.port = settings["rtp_port"]
+        config.mwiConfig.enabled = settings["mailbox"]
         return config
 
     def new_call(self, number: int = pj.PJSUA_INVALID_ID) -> Call:
@@ -275,6 +289,19 @@ class Phone:
         message = pj.SendInstantMessageParam()
         message.content = body
         self.buddy.sendInstantMessage(message)
+
+    def do_watch(self, uri: str) -> None:
+        config = pj.BuddyConfig()
+        config.uri = uri
+        config.subscribe = True
+        buddy = Buddy()
+        self.buddies.append(buddy)
+        buddy.create(self.account, config)
+
+    def do_present(self, present: bool) -> None:
+        status = pj.PresenceStatus()
+        status.status = pj.PJSUA_BUDDY_STATUS_ONLINE if present else pj.PJSUA_BUDDY_STATUS_OFFLINE
+        self.account.setOnlineStatus(status)
 
     def do_packets(self) -> None:
         stream = self.calls[-1].getStreamStat(0)
