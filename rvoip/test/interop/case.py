@@ -89,9 +89,9 @@ class InteropTestCase(SynchronousTestCase):
         phone.registered()
         return phone
 
-    def kamailio(self, proxy: str) -> Kamailio:
-        """A Kamailio that sends what is not for itself to `proxy`."""
-        started = Kamailio(self.folder, self.host(), proxy)
+    def kamailio(self, proxy: str, trace: str = "") -> Kamailio:
+        """A Kamailio that sends what is not for itself to `proxy`, and captured messages to `trace`."""
+        started = Kamailio(self.folder, self.host(), proxy, trace)
         self.addCleanup(started.close)
         return started
 

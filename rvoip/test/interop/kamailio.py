@@ -11,15 +11,33 @@ __all__ = ["Kamailio"]
 
 _CONFIG = Path(__file__).with_name("kamailio.cfg")
 
+_TRACE = """
+loadmodule "siptrace.so"
+modparam("siptrace", "duplicate_uri", "COLLECTOR")
+modparam("siptrace", "hep_mode_on", 1)
+modparam("siptrace", "hep_version", 3)
+modparam("siptrace", "hep_capture_id", 77)
+modparam("siptrace", "trace_to_database", 0)
+modparam("siptrace", "trace_on", 1)
+modparam("siptrace", "trace_mode", 1)
+
+"""
+
 
 class Kamailio:
-    """A Kamailio with UDP and TCP on one port; what is for a domain that is not its own goes to `proxy`."""
+    """A Kamailio with UDP and TCP on one port; what is for a domain that is not its own goes to `proxy`.
 
-    def __init__(self, folder: Path, host: str, proxy: str) -> None:
+    `trace` is the URI of a collector that is sent all of its messages by HEP3.
+    """
+
+    def __init__(self, folder: Path, host: str, proxy: str, trace: str = "") -> None:
         self.host = host
         self.address = f"{host}:{free_port(host)}"
         config = folder / "kamailio.cfg"
-        config.write_text(_CONFIG.read_text().replace("ADDRESS", self.address).replace("PROXY", proxy))
+        text = _CONFIG.read_text().replace("ADDRESS", self.address).replace("PROXY", proxy)
+        if trace:
+            text = text.replace("request_route {", _TRACE.replace("COLLECTOR", trace) + "request_route {", 1)
+        config.write_text(text)
         place = folder / "kamailio.d"
         place.mkdir()
         command = [peer("kamailio"), "-f", str(config), "-DD", "-E", "-m", "32", "-M", "4"]
