@@ -99,7 +99,7 @@ class DNSClient:
             loopback = _LOCALHOST.get(question.kind)
             return Answer(Outcome.NONE) if loopback is None else Answer(Outcome.FOUND, (loopback,), 86400.0)
         if question.name.endswith(".invalid"):
-            # Nor does this (section 6.4): browsers call themselves so, for whom there is only their connection.
+            # Nor does this (section 6.4): so browsers call themselves, who are reached by connection only.
             return Answer(Outcome.NONE)
         return self.cache.get(question, self._clock.seconds())
 
