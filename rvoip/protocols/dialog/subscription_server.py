@@ -42,6 +42,25 @@ class ServerSubscription:
     `package` is an `IEventPackage`; `user` and `version` are free for it. `done` is called once, at the end.
     """
 
+    __slots__ = (
+        "_authorised",
+        "_done",
+        "_machine",
+        "_over",
+        "_timer",
+        "accept",
+        "agent",
+        "dialog",
+        "ending",
+        "event",
+        "package",
+        "request",
+        "resource",
+        "user",
+        "version",
+        "watcher",
+    )
+
     def __init__(
         self,
         agent: UserAgent,
@@ -50,16 +69,18 @@ class ServerSubscription:
         event: Event,
         resource: str,
         done: Callable[[ServerSubscription], object],
+        accept: tuple[str, ...] = (),
     ) -> None:
         self.agent = agent
         self.package = package
-        self.request = request
-        """The SUBSCRIBE, or the REFER, that made it."""
+        self.request: Request | None = request
+        """The SUBSCRIBE, or the REFER, that made it, until it is accepted: what a package wants to know of it
+        later it notes in `user`. There are many subscriptions, and each message is larger than one."""
         self.event = event
         self.resource = resource
         self.watcher = request.from_.uri_text
         """The URI that the watcher calls itself by, which its package may have reason to believe."""
-        self.accept = tuple(request.values("accept"))
+        self.accept = accept
         """The media ranges that the watcher takes (`takes_type`); empty for those of the package."""
         self.dialog: Any = None
         self.user: Any = None
@@ -116,6 +137,7 @@ class ServerSubscription:
             max_interval=None if high is None else max(self.package.min_interval, low, high),
         )
         self.dialog = dialog
+        self.request = None
         self.agent.attach(dialog, self)
 
     def start(self) -> None:
@@ -208,6 +230,8 @@ class ServerSubscription:
             self._heard(200, None)
 
     def _answered(self, response: Response) -> None:
+        if response.status < 300 and self.dialog is not None:
+            self.dialog.refresh(response)
         try:
             retry = response.typed("retry-after")
         except SIPParseError:
@@ -298,8 +322,9 @@ class EventServer:
         if isinstance(granted, Refusal):
             raise Refused(granted.status, headers=granted.headers)
         resource = package.resource(request)
-        subscription = ServerSubscription(self.agent, package, request, event, resource, self._ended)
-        if package.accept and not any(takes_type(subscription.accept, one) for one in package.accept):
+        accept = tuple(request.values("accept"))
+        subscription = ServerSubscription(self.agent, package, request, event, resource, self._ended, accept)
+        if package.accept and not any(takes_type(accept, one) for one in package.accept):
             raise Refused(406, headers=(("Accept", ", ".join(package.accept)),))
         living = dialog or Dialog.uas(request, self.agent.layer.new_tag())
         self._put(subscription)

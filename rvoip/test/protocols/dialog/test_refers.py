@@ -306,11 +306,16 @@ class PeerTests(SynchronousTestCase):
             ("Refer-To: <sip:a@x>\r\nRefer-To: <sip:b@x>\r\n", "400"),
             ("Refer-To: <sip:a@x;method=ACK>\r\n", "501"),
             ("Refer-To: <sip:a@x>\r\nRequire: multiple-refer\r\n", "420"),
+            ("Refer-To: <sip:a@x>\r\nReferred-By: <\r\n", "400"),
         ):
             self.peer.request("REFER", extra=extra)
             self.peer.one(status)
         self.assertEqual(self.refers, [])
         self.assertEqual(self.stage.leftovers(), [])
+
+    def test_headers_that_do_not_matter(self) -> None:
+        self.peer.request("REFER", extra="Refer-To: <sip:a@x>\r\nAccept: , ,\r\nEvent: ;\r\n")
+        self.assertEqual(self.peer.starts(), ["202 REFER", "NOTIFY"])
 
     def test_an_unsubscribe(self) -> None:
         self.peer.request("REFER", call_id="r", extra="Refer-To: <sip:a@x>\r\n")

@@ -671,3 +671,17 @@ class PeerTests(SynchronousTestCase):
         (found,) = server
         found.stop()
         self.assertEqual(self.stage.leftovers(), [])
+
+    def test_the_watcher_has_moved(self) -> None:
+        """The 200 of a NOTIFY says where the next one goes: it refreshes the target."""
+        server = EventServer(self.agent)
+        server.add(Weather())
+        self.peer.request("SUBSCRIBE", extra="Event: weather\r\nExpires: 600\r\n")
+        _, notify = self.peer.take()
+        self.assertEqual(notify.uri_text, self.peer.uri)
+        self.peer.answer(notify, 200, contact="sip:moved@10.0.0.9")
+        (found,) = server
+        found.changed()
+        self.stage.advance(0.1)
+        self.assertEqual(self.peer.one("NOTIFY").uri_text, "sip:moved@10.0.0.9")
+        found.stop()
