@@ -145,6 +145,11 @@ def _registrar(metrics: Metrics, role: SIPRole) -> None:
         lambda: [((kind,), count) for kind, count in role.registrations.items()],
         "counter",
     )
+    ping = role.nat_ping
+    if ping is not None:
+        metrics.collect_from(
+            "nat_pings", "What was sent to keep the way to phones open", lambda: ping.sent, "counter"
+        )
     if registration is not None:
         metrics.collect_from(
             "registrations_unavailable",
@@ -180,6 +185,20 @@ def _calls(metrics: Metrics, role: SIPRole) -> None:
             return [((state,), count) for state, count in counts.items()]
 
         metrics.collect_labelled("gateways", "Gateways by state", ("state",), states)
+        metrics.collect_from("probes", "OPTIONS sent to gateways", lambda: routing.probes, "counter")
+    passing = role.passing
+    if passing is not None:
+        metrics.collect_from(
+            "unrelayed", "Session descriptions that no relay rewrote", lambda: passing.failed, "counter"
+        )
+    screen = role.screen
+    metrics.collect_labelled(
+        "screened",
+        "Requests of scanners that were dropped, and of peers that are refused",
+        ("who",),
+        lambda: [(("scanner",), screen.scans), (("peer",), screen.refused)],
+        "counter",
+    )
 
 
 def _process(metrics: Metrics, role: SIPRole) -> None:

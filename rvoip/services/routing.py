@@ -95,6 +95,11 @@ class Routing(Service):
         own = (self._plugin,) if self._plugin is not None else ()
         return (*own, self.router) if len(rules.routes) or len(rules.aliases) or rules.enum else own
 
+    @property
+    def probes(self) -> int:
+        """OPTIONS that were sent to gateways."""
+        return self._prober.sent
+
     def use(self, prepared: Prepared) -> None:
         """Go by what was prepared from now on."""
         before = {one.id for one in self.gateways}
