@@ -297,6 +297,8 @@ def search_for_uri(uri: URI, supported: Sequence[str], families: Sequence[int]) 
     if secure and "TLS" not in supported:
         raise LocateError("there is no TLS here for a sips URI", 480)
     usable = ["TLS"] if secure else list(supported)
+    if not usable:
+        raise LocateError("there is no transport here by which others can be reached")
     written = uri.transport
     host = uri.host
     maddr = uri.param("maddr")
