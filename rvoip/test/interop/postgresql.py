@@ -56,7 +56,14 @@ class PostgreSQLServer:
         self._folder = folder
         self._as: list[str] = []
         if os.getuid() == 0:
-            self._as = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"]
+            # Another user's process is not told of its parent's end unless it asks for that anew.
+            self._as = [
+                "setpriv",
+                f"--reuid={_USER}",
+                f"--regid={_USER}",
+                "--clear-groups",
+                "--pdeathsig=INT",
+            ]
             folder.chmod(0o755)
         self._data = Path(tempfile.mkdtemp(prefix="rvoip-pg-"))
         atexit.register(shutil.rmtree, self._data, ignore_errors=True)
