@@ -53,5 +53,12 @@ class EventPackage:
         """See `IEventPackage`. There is nothing to know but that."""
         return None
 
+    def pending_state(self, subscription: ServerSubscription) -> Awaitable[Body | None] | Body | None:
+        """See `IEventPackage`. Nothing, which tells nothing."""
+        return None
+
+    def renewed(self, subscription: ServerSubscription) -> None:
+        """See `IEventPackage`."""
+
     def ended(self, subscription: ServerSubscription) -> None:
         """See `IEventPackage`."""

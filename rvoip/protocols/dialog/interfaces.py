@@ -91,5 +91,11 @@ class IEventPackage(Interface):
     def state(subscription: ServerSubscription) -> Awaitable[Body | None] | Body | None:
         """The body of the NOTIFY that is about to be sent: full state, or what is new to this watcher."""
 
+    def pending_state(subscription: ServerSubscription) -> Awaitable[Body | None] | Body | None:
+        """The body for a watcher who may not know, or not yet: it must tell nothing."""
+
+    def renewed(subscription: ServerSubscription) -> None:
+        """It was accepted, refreshed or authorised: its `state` or `expires_in` is another one."""
+
     def ended(subscription: ServerSubscription) -> None:
-        """The subscription is over."""
+        """It is over, for its `reason`. Also told when it never began, after `authorise` was asked."""

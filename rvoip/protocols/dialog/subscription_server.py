@@ -53,6 +53,8 @@ class ServerSubscription:
         "dialog",
         "ending",
         "event",
+        "headers",
+        "id",
         "package",
         "request",
         "resource",
@@ -82,6 +84,10 @@ class ServerSubscription:
         """The URI that the watcher calls itself by, which its package may have reason to believe."""
         self.accept = accept
         """The media ranges that the watcher takes (`takes_type`); empty for those of the package."""
+        self.id = agent.layer.token()
+        """Names it among all subscriptions, in watcher information too (RFC 3857)."""
+        self.headers: tuple[tuple[str, str], ...] = ()
+        """What its package wants in the 200 and in each NOTIFY, such as Require: eventlist (RFC 4662)."""
         self.dialog: Any = None
         self.user: Any = None
         self.version = 0
@@ -97,6 +103,13 @@ class ServerSubscription:
     def state(self) -> str:
         """ "Pending", "Active" or "Terminated"."""
         return TERMINATED if self._machine is None or self._over else self._machine.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is over, a reason of RFC 6665 section 4.1.3; "" while it is not, or where it never began."""
+        if self.ending is not None:
+            return "timeout" if self.ending.status == 408 else "noresource"
+        return "" if self._machine is None else self._machine.reason or ""
 
     def expires_in(self) -> int:
         """Seconds that are left to it."""
@@ -115,6 +128,7 @@ class ServerSubscription:
         if self._machine is not None and not self._over:
             self._authorised = True
             self._machine.authorise(self.agent.layer.now())
+            hooks.call(self.package.renewed, self)
             self._run()
 
     def terminate(self, reason: str = "noresource", retry_after: int | None = None) -> None:
@@ -142,6 +156,8 @@ class ServerSubscription:
 
     def start(self) -> None:
         """Send the first NOTIFY."""
+        if self.state != TERMINATED:
+            hooks.call(self.package.renewed, self)
         self._run()
 
     def stop(self) -> None:
@@ -170,8 +186,11 @@ class ServerSubscription:
         if isinstance(granted, Refusal):
             raise Refused(granted.status, headers=granted.headers)
         self.dialog.refresh(request)
-        self.agent.respond(transaction, 200, dialog=self.dialog, headers=(("Expires", str(granted)),))
+        headers = (("Expires", str(granted)), *self.headers)
+        self.agent.respond(transaction, 200, dialog=self.dialog, headers=headers)
         machine.subscribed(granted, self.agent.layer.now())
+        if machine.state != TERMINATED:
+            hooks.call(self.package.renewed, self)
         self._run()
         return None
 
@@ -191,10 +210,11 @@ class ServerSubscription:
         if machine is None or self._over:
             return
         if machine.poll(self.agent.layer.now()):
-            if self._authorised:
-                hooks.call(self.package.state, self, done=self._notify, failed=self._no_state)
-            else:
+            state = self.package.state if self._authorised else self.package.pending_state
+            if machine.state == TERMINATED and not self._authorised:
                 self._notify(None)
+            else:
+                hooks.call(state, self, done=self._notify, failed=self._no_state)
         self._arm()
 
     def _arm(self) -> None:
@@ -217,7 +237,7 @@ class ServerSubscription:
         if machine is None or self._over:
             return
         header = machine.header(self.agent.layer.now())
-        headers = (("Event", str(self.event)), ("Subscription-State", str(header)))
+        headers = (("Event", str(self.event)), ("Subscription-State", str(header)), *self.headers)
         waiting = self.agent.request(self.dialog, "NOTIFY", usage=self, headers=headers, body=body)
         waiting.addCallbacks(self._answered, self._unanswered)
 
@@ -332,10 +352,12 @@ class EventServer:
         def refused(why: Refused) -> None:
             self._ended(subscription)
             self.agent.refuse(transaction, why, dialog)
+            hooks.call(package.ended, subscription)
 
         def authorised(result: Any) -> None:
             if transaction.answered:
                 self._ended(subscription)
+                hooks.call(package.ended, subscription)
                 return
             subscription.begin(living, granted, bool(result))
             living.confirm()
@@ -343,7 +365,11 @@ class EventServer:
                 transaction,
                 200,
                 dialog=living,
-                headers=(("Expires", str(granted)), ("Allow-Events", self.allow_events)),
+                headers=(
+                    ("Expires", str(granted)),
+                    ("Allow-Events", self.allow_events),
+                    *subscription.headers,
+                ),
             )
             subscription.start()
 

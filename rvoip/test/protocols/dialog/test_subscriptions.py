@@ -36,8 +36,12 @@ class Weather(EventPackage):
         self.now: dict[str, Any] = {}
         self.allowed: Any = True
         self.over: list[ServerSubscription] = []
+        self.told: list[str] = []
+        self.neutral: Body | None = None
+        self.headers: tuple[tuple[str, str], ...] = ()
 
     def authorise(self, subscription: ServerSubscription) -> Any:
+        subscription.headers = self.headers
         if isinstance(self.allowed, Exception):
             raise self.allowed
         return self.allowed
@@ -48,8 +52,15 @@ class Weather(EventPackage):
             raise found
         return found if isinstance(found, Deferred) else Body(found.encode(), TEXT)
 
+    def pending_state(self, subscription: ServerSubscription) -> Any:
+        return self.neutral
+
+    def renewed(self, subscription: ServerSubscription) -> None:
+        self.told.append(f"{subscription.state} {subscription.expires_in()}")
+
     def ended(self, subscription: ServerSubscription) -> None:
         self.over.append(subscription)
+        self.told.append(f"ended {subscription.reason}")
 
 
 class Watching(ClientSubscription):
@@ -408,6 +419,61 @@ class PolicyTests(TwoAgents):
         self.stage.advance(0.1)
         self.assertEqual(watching.events[2:], ["terminated", "ended rejected"])
         self.assertEqual(watching.ends[0][1], None)
+        self.check_quiet()
+
+    def test_what_a_pending_watcher_sees(self) -> None:
+        self.weather.allowed = False
+        self.weather.neutral = Body(b"some weather", TEXT)
+        watching = self.watch()
+        (found,) = self.server
+        found.terminate("rejected")
+        self.stage.advance(0.1)
+        self.assertEqual(watching.events, ["pending some weather", "terminated", "ended rejected"])
+        self.check_quiet()
+
+    def test_what_the_package_is_told(self) -> None:
+        """Enough for watcher information (RFC 3857)."""
+        self.weather.allowed = False
+        watching = self.watch()
+        (found,) = self.server
+        found.authorise()
+        watching.refresh()
+        self.stage.advance(0.1)
+        watching.stop()
+        self.stage.advance(0.1)
+        self.assertEqual(self.weather.told, ["Pending 3600", "Active 3599", "Active 3600", "ended timeout"])
+        for reason, end in (
+            ("noresource", lambda one: one.terminate("noresource")),
+            ("timeout", lambda one: self.stage.network.partition(["alice"], ["bob"])),
+        ):
+            self.weather.told = []
+            self.weather.allowed = True
+            self.watch(again=False)
+            (found,) = self.server
+            end(found)
+            self.tell("rain")
+            self.stage.advance(40)
+            self.assertEqual(self.weather.told, ["Active 3600", f"ended {reason}"])
+        self.stage.network.heal()
+        self.weather.told = []
+        self.weather.allowed = Refused(403)
+        self.watch(again=False)
+        self.assertEqual(self.weather.told, ["ended "])
+        self.weather.allowed = True
+        self.weather.told = []
+        self.watch(expires=0)
+        self.assertEqual(self.weather.told, ["ended timeout"])
+        self.stage.advance(4000)
+        self.check_quiet()
+
+    def test_names_and_headers(self) -> None:
+        self.weather.headers = (("Require", "eventlist"),)
+        one, two = self.watch(), self.watch()
+        self.assertEqual(len({found.id for found in self.server}), 2)
+        shown = [message.get("require") for message in self.stage.take()[:4]]
+        self.assertEqual(shown, [None, "eventlist", "eventlist", None])
+        one.stop()
+        two.stop()
         self.check_quiet()
 
     def test_it_takes_time_to_decide(self) -> None:
