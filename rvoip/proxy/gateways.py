@@ -255,8 +255,11 @@ class Gateways:
             else:
                 self.loads.ended(call_id, gateway.id)
 
-    def probed(self, gateway: Gateway, status: int, latency: float) -> None:
-        """A probe was answered after `latency` seconds, or not (408)."""
+    def probed(self, gateway: Gateway, status: int, latency: float, rest: float | None = None) -> None:
+        """A probe was answered after `latency` seconds, or not (408).
+
+        `rest`: the gateway asked for so many seconds of peace.
+        """
         group = self.sets.get(gateway.set_name)
         alive = group.rules.alive if group is not None else ALIVE
         now = self._now()
@@ -265,7 +268,7 @@ class Gateways:
             gateway.latency = latency if known == float("inf") else 0.8 * known + 0.2 * latency
             gateway.health.succeeded(now)
         else:
-            gateway.health.failed(now)
+            gateway.health.failed(now, rest)
 
     # For the operator.
 

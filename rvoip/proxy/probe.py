@@ -13,6 +13,8 @@ from zope.interface import implementer
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.interfaces import IClientUser
 from rvoip.protocols.sip.build import request
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import parse_number
 from rvoip.protocols.sip.message import Response
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.proxy.gateways import Gateway, Gateways
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from rvoip.common.wheel import Timer
     from rvoip.protocols.dialog.transactions import TransactionLayer
 
-__all__ = ["PROBE_TIMEOUT", "Prober"]
+__all__ = ["LONGEST_REST", "PROBE_TIMEOUT", "Prober"]
 
 PROBE_TIMEOUT = 4.0
 """Seconds after which a probe counts as not answered."""
+LONGEST_REST = 300.0
+"""Seconds that a gateway which answers 503 may ask for (Retry-After)."""
 _LOOK = 0.5
 _MOST_AT_ONCE = 50
 """Probes that one look sends at most; the others come with the next."""
@@ -102,6 +106,15 @@ class Prober:
         probe.begin(sender)
 
 
+def _retry_after(response: Response) -> float | None:
+    """The seconds for which a gateway wants to be left alone (RFC 3261 section 20.33), None for none."""
+    text = (response.get("retry-after") or "").partition(";")[0].partition("(")[0].strip(" \t")
+    try:
+        return min(float(parse_number(text, 2**31, "Retry-After")), LONGEST_REST)
+    except SIPParseError:
+        return None
+
+
 def _place(text: str) -> float:
     """A number from 0 to 1 that is always the same for this text."""
     return blake2b(text.encode(), digest_size=1).digest()[0] / 256
@@ -167,7 +180,7 @@ class _Probe:
     def response_received(self, transaction: ClientTransaction, response: Response) -> None:
         """See `IClientUser`."""
         if response.status >= 200:
-            self._end(response.status)
+            self._end(response.status, _retry_after(response) if response.status == 503 else None)
 
     def client_failed(self, transaction: ClientTransaction, reason: str) -> None:
         """See `IClientUser`."""
@@ -177,13 +190,13 @@ class _Probe:
         self._timer = None
         self._end(408)
 
-    def _end(self, status: int) -> None:
+    def _end(self, status: int, rest: float | None = None) -> None:
         if self._over:
             return
         self.forget()
         gateways, gateway = self._prober._gateways, self._gateway
         before = gateway.health.state
-        gateways.probed(gateway, status, self._prober._layer.now() - self._began)
+        gateways.probed(gateway, status, self._prober._layer.now() - self._began, rest)
         after = gateway.health.state
         if after != before:
             _log.info(

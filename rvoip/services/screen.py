@@ -16,6 +16,8 @@ DROP = 0
 
 _AGENTS: Final = 1000
 """User-Agent values that are remembered as no scanners'."""
+_LONGEST: Final = 200
+"""Characters of one that is remembered."""
 
 
 class Screen:
@@ -37,25 +39,31 @@ class Screen:
 
     def verdict(self, request: Request, flow: Flow) -> int | None:
         """None lets the request in, `DROP` drops it, else the status to answer."""
-        agent = request.get("user-agent")
-        if agent is not None and self._words and self._scans(agent):
-            self.scans += 1
-            return DROP
+        if self._words:
+            agent = request.get("user-agent")
+            if agent is not None and self._scans(agent):
+                self.scans += 1
+                return DROP
         if self._peers.peers and self._peers.refuses(flow):
             self.refused += 1
             return 403
         return None
 
-    def _scans(self, agent: str) -> bool:
-        agent = agent.lower()
-        return any(word in agent for word in self._words)
-
     def passes(self, agent: str, flow: Flow) -> bool:
         """Whether a request with this User-Agent value is let in without another look; it counts nothing."""
-        if self._words and agent not in self._harmless:
-            if self._scans(agent):
-                return False
-            if len(self._harmless) >= _AGENTS:
-                self._harmless.clear()
-            self._harmless.add(agent)
+        if self._words and self._scans(agent):
+            return False
         return not (self._peers.peers and self._peers.refuses(flow))
+
+    def _scans(self, agent: str) -> bool:
+        harmless = self._harmless
+        if agent in harmless:
+            return False
+        lowered = agent.lower()
+        if any(word in lowered for word in self._words):
+            return True
+        if len(agent) <= _LONGEST:
+            if len(harmless) >= _AGENTS:
+                harmless.clear()
+            harmless.add(agent)
+        return False

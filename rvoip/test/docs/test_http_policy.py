@@ -19,8 +19,11 @@ from zope.interface.verify import verifyObject
 
 from rvoip.proxy.interfaces import IRouter
 from rvoip.proxy.targets import Refused, Targets
+from rvoip.services.compose import SIPRole
+from rvoip.services.config import load
 from rvoip.test.docs.test_school_registrar import ROOT
 from rvoip.test.proxy.test_gateways import request
+from rvoip.testing.memory_reactor import MemoryReactor
 
 EXAMPLE = ROOT / "docs" / "examples" / "http_policy"
 HOST = "127.0.93.1"
@@ -81,6 +84,14 @@ class PolicyTests(TestCase):
         made = answer if answer is None or isinstance(answer, bytes) else json.dumps(answer).encode()
         self.service.answer, self.service.status = made, status
         return Deferred.fromCoroutine(self.router.route(request(), Context()))
+
+    def test_named_in_the_configuration(self) -> None:
+        """The role makes it from the file beside it."""
+        config = load(str(EXAMPLE / "proxy.toml"), "proxy", {})
+        role = SIPRole(MemoryReactor(), "proxy", config, "proxy.toml", registrar=True, proxy=True)
+        assert role.proxy is not None
+        (router,) = role.proxy.routers
+        self.assertIsInstance(router, self.policy.HTTPPolicy)
 
     async def test_routes(self) -> None:
         targets = await self.decide(

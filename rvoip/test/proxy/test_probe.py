@@ -15,6 +15,7 @@ from rvoip.test.proxy.test_calls import Base
 class ProbeTests(Base):
     def make(self, *uris: str, **rules: Any) -> Prober:
         self.made = Scene()
+        self.retry_after: dict[str, str] = {}
         self.gateways = Gateways(self.made.reactor.seconds, Random(1).random)
         self.use(*uris, **rules)
         scene = self.made
@@ -47,7 +48,8 @@ class ProbeTests(Base):
                     self.assertEqual(options.method, "OPTIONS")
                     asked[name].add(options.call_id)
                     if status:
-                        peer.send(peer.answer(options, status))
+                        extra = self.retry_after.get(name, "") if status == 503 else ""
+                        peer.send(peer.answer(options, status, extra=extra))
         return {name: len(calls) for name, calls in asked.items()}
 
     def gateways_at(self, *names: str) -> None:
@@ -104,6 +106,20 @@ class ProbeTests(Base):
         peer.send(peer.answer(peer.one(), 200))
         (gateway,) = self.gateways
         self.assertApproximates(gateway.latency, 0.3, 0.02)
+
+    def test_a_gateway_that_wants_peace(self) -> None:
+        """503 with Retry-After: no calls for so long, whatever it answers meanwhile, at most five minutes."""
+        self.make("sip:10.0.2.1", "sip:10.0.2.2", probe=10.0)
+        self.gateways_at("one", "two")
+        self.retry_after = {"one": "Retry-After: 25 (soon)\r\n", "two": "Retry-After: 99999999\r\n"}
+        self.pass_time(1.5, one=503, two=503)
+        self.assertEqual(self.states(), ["inactive", "inactive"])
+        self.pass_time(20, one=200, two=200)
+        self.assertEqual(self.states(), ["inactive", "inactive"])
+        self.pass_time(20, one=200, two=200)
+        self.assertEqual(self.states(), ["active", "inactive"])
+        self.pass_time(280, one=200, two=200)
+        self.assertEqual(self.states(), ["active", "active"])
 
     def test_disabled(self) -> None:
         prober = self.make("sip:10.0.2.1")

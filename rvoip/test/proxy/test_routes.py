@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.uri import SipURI, escape_user, parse_uri
 from rvoip.proxy.numbers import NumberPlan
 from rvoip.proxy.pattern import Pattern
-from rvoip.proxy.rewrite import Rewrite
+from rvoip.proxy.rewrite import Rewrite, TargetURI
 from rvoip.proxy.routes import Route, RouteTable
 from rvoip.test.proxy.scene import sip
 
@@ -95,6 +99,39 @@ class RouteTableTests(TestCase):
     def test_a_shorter_prefix_where_the_longer_is_not_for_it(self) -> None:
         table = RouteTable([route("all", prefix="1"), route("peer", prefix="12", peer="p")], PLAN)
         self.assertEqual(self.found(table, "sip:123@a.test"), ["all"])
+
+    @given(
+        st.text(alphabet='+0123456789abcA%0d@;:<>&/?*#._- "\\\r\n\u0663\x7f', max_size=30),
+        st.sampled_from([("", 0, ""), ("e164", 0, ""), ("national", 1, "9"), ("", 2, "+")]),
+    )
+    @settings(derandomize=True, deadline=None, max_examples=500)
+    def test_what_is_dialled_stays_data(self, dialled: str, how: tuple[str, int, str]) -> None:
+        """Whatever a user part holds, what goes out is one URI of the host that the route says."""
+        form, strip, add = how
+        pattern = Pattern("^(.*)$")
+        rewrite = Rewrite(PLAN, form, pattern, r"\1", strip, add)
+        target = TargetURI(r"sip:\1@gw.test;line=1", 1)
+        for user in (dialled, escape_user(dialled)):
+            try:
+                uri = parse_uri(f"sip:{user}@a.test")
+            except SIPParseError:
+                continue
+            if not isinstance(uri, SipURI) or uri.host != "a.test":
+                continue
+            one = Route(rewrite, regex=pattern, to=target)
+            for found in RouteTable([one], PLAN).find(uri, True):
+                made = found.route.rewrite.uri(uri)
+                try:
+                    out = target.uri(made, found.groups)
+                except SIPParseError:
+                    continue  # nothing was dialled
+                for result, host in ((made, "a.test"), (out, "gw.test")):
+                    text = str(result)
+                    again = parse_uri(text)
+                    self.assertIsInstance(again, SipURI)
+                    assert isinstance(again, SipURI)
+                    self.assertEqual((again.host, again.user), (host, result.user), text)
+                    self.assertNotRegex(text, r"[\x00-\x20\x7f<>\"]")
 
     def test_refused(self) -> None:
         self.assertRaises(ValueError, Route, Rewrite(PLAN), set_name="s")
