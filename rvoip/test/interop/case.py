@@ -101,7 +101,9 @@ class InteropTestCase(SynchronousTestCase):
         self.addCleanup(started.close)
         return started
 
-    def binds(self, role: Role, user: str, contact: str, transport: str = "udp", address: str = "") -> None:
+    def binds(
+        self, role: Role, user: str, contact: str, transport: str = "udp", address: str = "", name: str = ""
+    ) -> None:
         """Register a contact (host:port) for a user, on behalf of a program that does not do it itself.
 
         From the contact's own address: else it looks like one behind a NAT. `address` is where to.
@@ -110,7 +112,7 @@ class InteropTestCase(SynchronousTestCase):
             "register",
             address or role.address,
             host=contact.rpartition(":")[0].strip("[]"),
-            name=f"register-{user}-{transport}",
+            name=name or f"register-{user}-{transport}",
             transport=transport,
             users=[(user, f"pw-{user}")],
             keys={"contact": contact, "expires": "600"},

@@ -7,6 +7,8 @@ import json
 import time
 
 from rvoip.test.interop.case import HOST, InteropTestCase
+from rvoip.test.interop.collector import Collector
+from rvoip.test.interop.postgresql import PostgreSQLServer
 from rvoip.test.interop.processes import free_port, until
 from rvoip.test.interop.roles import DOMAIN, Role
 
@@ -87,6 +89,33 @@ class CallTests(InteropTestCase):
         bob.hung_up()
 
 
+class RecordTests(InteropTestCase):
+    """Records of calls in PostgreSQL."""
+
+    limit = 90
+
+    def test_the_database_dies(self) -> None:
+        """Calls go on, their records wait, and each is there once when it is back."""
+        database = PostgreSQLServer(self.folder, self.host())
+        self.addCleanup(database.close)
+        role = self.role(tables={"records": f'sql = "{database.url}"', "log": "activity = false"})
+        for name in ("before", "during"):
+            bob = self.sipp("uas", name=f"uas-{name}", calls=20)
+            self.binds(role, "bob", bob.contact, name=f"register-{name}")
+            alice = self.sipp("uac", role.address, name=f"uac-{name}", calls=20)
+            alice.succeed()
+            bob.succeed()
+            if name == "before":
+                until(lambda: database.execute("SELECT count(*) FROM calls") == "20", "records", 30)
+                database.kill()
+        role.said("Records of calls: ")
+        role.expected.append("Records of calls: ")
+        database.start()
+        until(lambda: database.execute("SELECT count(*) FROM calls") == "40", "the other records", 30)
+        found = database.execute('SELECT count(DISTINCT call_id), min("end"), max(status) FROM calls')
+        self.assertEqual(found, "40|bye|200")
+
+
 class LadderTests(InteropTestCase):
     """One ladder for the way through several elements."""
 
@@ -126,6 +155,28 @@ class LadderTests(InteropTestCase):
         drawn = role.rvoip("ladder", call_id, "--width", "160").stdout
         for place in (alice.contact, kamailio.address, role.address, bob.contact):
             self.assertIn(place.partition(":")[0], drawn)
+
+    def test_a_collector_understands_us(self) -> None:
+        """What sipcapture reads of our HEP3 is what went over the wire."""
+        collector = Collector(self.folder, self.host())
+        self.addCleanup(collector.close)
+        role = self.role(tables={"trace": f'hep = "udp:{collector.address}"\nhep_id = 7'})
+        bob = self.sipp("uas")
+        self.binds(role, "bob", bob.contact)
+        alice = self.sipp("uac", role.address)
+        alice.succeed()
+        bob.succeed()
+        wanted = [
+            (what, place) for what in ("INVITE", "ACK", "BYE") for place in (alice.contact, role.address)
+        ]
+        wanted += [(what, place) for what in ("180", "200", "200") for place in (bob.contact, role.address)]
+        call_id = role.get("/v1/ladders")["calls"][0]["call_id"]
+
+        def seen() -> list[tuple[str, str]]:
+            return sorted(one[:2] for one in collector.captured if one.call_id == call_id)
+
+        until(lambda: len(seen()) >= len(wanted), "the messages of the call")
+        self.assertEqual(seen(), sorted(wanted))
 
     def hops(self, role: Role, call_id: str, summary: str) -> list[tuple[str, str]]:
         """From where to where a message went, once all three have been told of."""
