@@ -180,7 +180,7 @@ class Baresip:
 
     def registered(self) -> None:
         """Wait until it is; it may have been before its events could be heard."""
-        self.process.wait_for(r"^\S+: \{0/\w+/v\d\} 200 OK .*\[\d+ binding")
+        self.process.wait_for(r"^\S+: \{\d/\w+/v\d\} 200 OK .*\[\d+ binding")
 
     def call(self, uri: str) -> None:
         """Call somebody."""
