@@ -33,7 +33,15 @@ def bash_script(parser: argparse.ArgumentParser) -> str:
     for path, words in _words(parser, ()):
         key = " ".join(path)
         cases.append(f'        "{key}") words="{" ".join(words)}" ;;')
-    return _SCRIPT.format(program=program, cases="\n".join(cases), paths=" ".join(_paths(parser)))
+    values = [
+        f'        "{" ".join(path)}") words="{" ".join(words)}" ;;' for path, words in _values(parser, ())
+    ]
+    return _SCRIPT.format(
+        program=program,
+        cases="\n".join(cases),
+        values="\n".join(values),
+        paths=" ".join(_paths(parser)),
+    )
 
 
 def _words(
@@ -52,6 +60,21 @@ def _words(
     yield path, words
     for name, subparser in inner.items():
         yield from _words(subparser, (*path, name))
+
+
+def _values(
+    parser: argparse.ArgumentParser, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """What can follow an option that takes one of a few values; the option is the last part of the path."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, subparser in action.choices.items():
+                yield from _values(subparser, (*path, name))
+        elif action.option_strings and action.choices:
+            # The shell would look for files that match a pattern.
+            words = [str(choice) for choice in action.choices if "*" not in str(choice)]
+            for option in action.option_strings:
+                yield (*path, option), words
 
 
 def _paths(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -74,6 +97,9 @@ _{program}_completion() {{
     done
     case "$path" in
 {cases}
+    esac
+    case "$path ${{COMP_WORDS[COMP_CWORD - 1]}}" in
+{values}
     esac
     COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}

@@ -49,6 +49,12 @@ class BashTests(TestCase):
     def test_choices(self) -> None:
         self.assertEqual(self.complete("rvoip completion ba"), {"bash"})
 
+    def test_values_of_an_option(self) -> None:
+        self.assertEqual(self.complete("rvoip status --role re"), {"registrar"})
+        scopes = self.complete("rvoip apikey add grafana --scope oper")
+        self.assertEqual(scopes, {"operations:read", "operations:write"})
+        self.assertEqual(self.complete("rvoip gateway set pstn:a dis"), {"disabled"})
+
     def test_nothing_to_offer_leaves_file_names_to_bash(self) -> None:
         self.assertEqual(self.complete("rvoip user import ./some"), set())
         self.assertIn("complete -o default", self.script)
