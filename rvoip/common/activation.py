@@ -26,7 +26,6 @@ class InheritedSockets:
     def __init__(self) -> None:
         self._sockets: dict[tuple[Kind, str, int], socket.socket] = {}
         self._names: dict[tuple[Kind, str, int], str] = {}
-        self.given = 0
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], pid: int) -> InheritedSockets:
@@ -59,10 +58,7 @@ class InheritedSockets:
 
     def take(self, kind: Kind, host: str, port: int = 0) -> socket.socket | None:
         """The socket that is bound to an address (a path, for "unix"); None when there is none."""
-        found = self._sockets.pop((kind, host, port), None)
-        if found is not None:
-            self.given += 1
-        return found
+        return self._sockets.pop((kind, host, port), None)
 
     def close_others(self) -> list[str]:
         """Close what nobody took: `kind:host:port (name)` of each, sorted."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from rvoip.protocols.dialog.interfaces import IClientUser
@@ -25,14 +26,21 @@ __all__ = ["UNREACHED", "hang_up"]
 UNREACHED: Final = 408
 """The status of an end that was not reached or did not answer."""
 
+PATIENCE: Final = 5.0
+"""Seconds that somebody waits who wants to know."""
 
-def hang_up(proxy: Proxy, call: Call, reason: str) -> Deferred[list[int]]:
+
+def hang_up(proxy: Proxy, call: Call, reason: str, clock: IReactorTime) -> Deferred[list[int]]:
     """Send both BYEs; fires with the final statuses of the caller and of the callee, and never fails.
 
-    Whatever they answer, the call is over then: an end that is gone cannot say so.
+    Whatever they answer, the call is over then: an end that is gone cannot say so. Its BYE is sent again for
+    64*T1, which nobody waits for.
     """
     return gatherResults(
-        [Deferred.fromCoroutine(_bye(proxy, call, to_callee, reason)) for to_callee in (False, True)]
+        [
+            Deferred.fromCoroutine(_bye(proxy, call, to_callee, reason)).addTimeout(PATIENCE, clock)
+            for to_callee in (False, True)
+        ]
     )
 
 
@@ -54,7 +62,7 @@ async def _bye(proxy: Proxy, call: Call, to_callee: bool, reason: str) -> int:
             if status or not targets:
                 return status or UNREACHED
             flow = None
-    except (SIPError, Refused, TransportError, IndexError):
+    except (SIPError, Refused, TransportError, IndexError, CancelledError):
         return UNREACHED
 
 

@@ -91,7 +91,8 @@ class CallsService(Service):
             self._by_operator.discard(call.id)
             return statuses
 
-        return hang_up(self._proxy, call, "Ended by the operator").addCallback(over)
+        reason = "Ended by the operator"
+        return hang_up(self._proxy, call, reason, self._reactor).addCallback(over)
 
     def _over(self, call: Call, why: str) -> None:
         if self._events.wants(CallOver):

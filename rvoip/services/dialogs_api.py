@@ -99,7 +99,7 @@ def serve_dialogs(api: API, service: CallsService | None) -> None:
     async def end_dialog(call: APICall, id: str) -> Ended:
         """End a call: each end gets a BYE, as from the other one.
 
-        An end that does not answer within half a minute is 408; the call is over all the same.
+        An end that has not answered after 5 seconds is 408; the call is over all the same.
         """
         owner, found = find(id)
         caller, callee = await owner.end(found)

@@ -124,7 +124,8 @@ class Role(OrderedService):
             return done
         # Where the service manager keeps the sockets the next process takes what comes from now on: nobody is
         # refused, and as soon as no call rings nothing more is read.
-        handing_over = self.inherited.given > 0
+        listeners = sip.transport.listeners
+        handing_over = bool(listeners) and all(one.inherited for one in listeners)
         if not handing_over:
             sip.admission.drain()
         deadline = self._reactor.seconds() + self.config.service.drain_max

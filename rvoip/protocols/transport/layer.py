@@ -60,6 +60,8 @@ class Listener:
         """ "host:port" for Via, Contact and Record-Route; of "any address" where no other was given."""
         self.datagrams: SIPDatagramProtocol | None = None
         """The protocol of a UDP listener."""
+        self.inherited = False
+        """Whether the service manager has bound it, and keeps it open."""
         self.listening: Any = None
         """Twisted's IListeningPort."""
         self._stopped: Deferred[Any] | None = None
@@ -170,11 +172,13 @@ class TransportLayer:
                 )
                 listener.datagrams = protocol
                 if isinstance(self._udp, BatchUDP):
-                    self._udp.inherited = self._inherited.take("udp", host, port)
+                    self._udp.inherited = opened = self._inherited.take("udp", host, port)
+                    listener.inherited = opened is not None
                 listener.listening = self._udp.listenUDP(port, protocol, host, _MAX_PACKET)
             else:
                 factory = self._factory(transport, address, said)
                 opened = self._inherited.take("tcp", host, port)
+                listener.inherited = opened is not None
                 listener.listening = listen_stream(self._reactor, port, factory, host, opened)
         except CannotListenError as error:
             raise ListenError(str(address), explain(error.socketError)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from rvoip.proxy.calls import LONGEST, Call, Calls
-from rvoip.proxy.hang_up import UNREACHED, hang_up
+from rvoip.proxy.hang_up import PATIENCE, UNREACHED, hang_up
 from rvoip.proxy.proxy import ProxySettings
 from rvoip.proxy.targets import Destination
 from rvoip.test.proxy.scene import Scene, sip
@@ -111,7 +111,7 @@ class TrackingTests(CallsBase):
 class HangUpTests(CallsBase):
     def end(self, scene: Scene) -> list[int]:
         call = self.only()
-        statuses: list[int] = scene.result(hang_up(scene.proxy, call, "Ended here"))
+        statuses: list[int] = scene.result(hang_up(scene.proxy, call, "Ended here", scene.reactor))
         self.calls.forget(call)
         return statuses
 
@@ -150,7 +150,7 @@ class HangUpTests(CallsBase):
         answer = far.answer(invite, 200, contact=f"sip:bob@{bob.address}")
         far.send(answer)
         near.take()
-        done = hang_up(scene.proxy, self.only(), "x")
+        done = hang_up(scene.proxy, self.only(), "x", scene.reactor)
         scene.advance(0.001)
         for peer, gone in ((near, "alice"), (far, "bob")):
             bye = peer.one()
@@ -165,5 +165,8 @@ class HangUpTests(CallsBase):
         alice, bob = scene.phone("alice"), scene.phone("bob")
         self.talk(scene, alice, bob)
         scene.result(bob.close())
+        began = scene.proxy.layer.now()
         self.assertEqual(self.end(scene), [200, UNREACHED])
+        self.assertLess(scene.proxy.layer.now() - began, PATIENCE + 1.0)
+        self.assertClean(scene)
         self.assertEqual(len(self.calls), 0)
