@@ -72,7 +72,7 @@ AT_A_PROXY = {
     **ANY_ELEMENT,
     **dict.fromkeys(REGISTERED, 200),
     "zeromf": 483,
-    "esc02": 404,
+    "esc02": 480,
     "via-received-param-no-delim": 200,  # OPTIONS to the proxy itself
     "via-received-param-with-delim": 404,  # BYE to the proxy itself
 }

@@ -68,7 +68,7 @@ class ConfigTests(StartCase):
                 bad_listen("udp:127.0.0.1", "rvoip.toml: sip.listen[0]: 'udp:127.0.0.1' has no port"),
                 bad_listen("udp:nohost:5060", "'nohost' is not an IP address"),
                 bad_listen("udp:127.0.0.1:5_060", "the port must be a number from 0 to 65535"),
-                bad_listen("sctp:127.0.0.1:5060", "it must be udp:, tcp: or tls:"),
+                bad_listen("sctp:127.0.0.1:5060", "it must be udp:, tcp:, tls:, ws: or wss:"),
                 Case("udp:192.0.2.1:5060: this machine has no such address", listening("udp:192.0.2.1:5060")),
                 Case("rvoip.toml: http.listen: ", listening(http="somewhere"), early=True),
                 Case("it needs a token, an API key or a ca", listening(http="0.0.0.0:0")),
