@@ -7,9 +7,12 @@ section 16.7 step 8).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
+from rvoip.protocols.sip.address import parse_name_addr
 from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import split_outside
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
@@ -153,30 +156,29 @@ class Dialogs:
         names = response.names
         if "record-route" not in names:
             return
-        if names.count("record-route") == 1:
-            line = response.lines[names.index("record-route")]
-            text = line[line.index(":") + 1 :]
-        else:
-            text = ", ".join(response.get_all("record-route"))
+        alone = names.count("record-route") == 1
+        text = str(response.get("record-route")) if alone else ", ".join(response.get_all("record-route"))
         ours = [shown for shown in marks.tokens if shown in text]
         if not ours:
             return
-        if response.status >= 300:
-            for shown in ours:
-                response.replace_in("record-route", shown, _NOWHERE)
-            return
-        above = text[: min([text.index(shown) for shown in ours])]
-        end = self._answerer(response, marks, above if "," in above else "")
+        end = None
+        if response.status < 300:
+            above = text[: min([text.index(shown) for shown in ours])]
+            end = self._answerer(response, marks, above if "," in above else "")
         for shown in ours:
-            key = shown, end
-            made = marks.made.get(key)
-            if made is None:
-                made = marks.made[key] = self.routes.sign(call_id, marks.tokens[shown], end)
-            response.replace_in("record-route", shown, made)
+            made = _NOWHERE if end is None else marks.made.get((shown, end))
+            if made is None and end is not None:
+                made = marks.made[shown, end] = self.routes.sign(call_id, marks.tokens[shown], end)
+            if not alone:
+                response.replace_in("record-route", shown, str(made))
+            text = text.replace(shown, str(made))
+        if alone:
+            response.set("record-route", text)
 
     def _answerer(self, response: Response, marks: Marks, above: str = "") -> End:
         """The end that a response comes from; `above` holds what stands above our values in it."""
-        key = response.get("to"), response.get("contact"), above
+        to, contact = response.get("to"), response.get("contact")
+        key = to, contact, above
         end = marks.ends.get(key)
         if end is not None:
             return end
@@ -188,9 +190,8 @@ class Dialogs:
                     if isinstance(uri, SipURI) and uri.param("d") in marks.tokens:
                         break
                     hop = address_key(uri)
-            contacts = response.contacts
-            target = address_key(contacts[0].uri) if contacts else ""
-            end = End(response.to.tag or "", hop, target)
+            target = "" if contact is None else _contact_key(contact)
+            end = End(_tag(to or "", response), hop, target)
         except SIPParseError:
             end = End("", "", "")  # a Contact that nobody can use
         marks.ends[key] = end
@@ -235,3 +236,17 @@ class Dialogs:
         if self.domains.serves(uri) or address_key(uri) == taker.target:
             return taker
         return None
+
+
+@lru_cache(maxsize=4096)
+def _contact_key(text: str) -> str:
+    """`address_key` of the first address in a Contact; phones have the same in each call."""
+    return address_key(parse_name_addr(split_outside(text, ",")[0].strip(" \t") if "," in text else text).uri)
+
+
+def _tag(text: str, response: Response) -> str:
+    """The tag of a To value."""
+    head, found, tag = text.rpartition(";tag=")
+    if found and ">" not in tag and '"' not in tag and ";" not in tag and " " not in tag and head[-1:] == ">":
+        return tag
+    return response.to.tag or ""
