@@ -31,8 +31,6 @@ from rvoip.protocols.transport.flow import Flow
 __all__ = ["UserAgent"]
 
 _SESSION_METHODS = frozenset(("BYE", "INVITE", "PRACK", "UPDATE", "INFO", "NOTIFY"))
-_BUSY = "5"
-"""Retry-After, in seconds, of what is refused because there is too much of it."""
 
 
 @implementer(ITransactionUser)
@@ -160,7 +158,7 @@ class UserAgent(AgentCore):
         self._check_required(request)
         dialog.pending = [one for one in dialog.pending if not one.answered]
         if len(dialog.pending) >= self.settings.pending and request.method != "BYE":
-            raise Refused(503, headers=(("Retry-After", _BUSY),))
+            raise self._too_much()
         waiting = self._deliver(transaction, request, dialog)
         if not transaction.answered:
             dialog.pending.append(transaction)
@@ -243,7 +241,7 @@ class UserAgent(AgentCore):
 
     def _invited(self, transaction: ServerTransaction, request: Request) -> None:
         if self.full:
-            raise Refused(503, headers=(("Retry-After", _BUSY),))
+            raise self._too_much()
         essence = request.content_type
         if request.body and essence is not None and essence not in self.settings.accept:
             handling = (request.get("content-disposition") or "").lower().replace(" ", "")
@@ -277,6 +275,10 @@ class UserAgent(AgentCore):
         unknown = request.other_tags("require", self._supported)
         if unknown:
             raise Refused(420, headers=(("Unsupported", ", ".join(unknown)),))
+
+    def _too_much(self) -> Refused:
+        """Spread, so that they don't all come back at once."""
+        return Refused(503, headers=(("Retry-After", str(5 + int(26 * self.random()))),))
 
     def _not_allowed(self, method: str) -> Refused:
         return Refused(405 if method in KNOWN_METHODS else 501, headers=(("Allow", self.allow),))

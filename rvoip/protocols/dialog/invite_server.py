@@ -89,17 +89,21 @@ class ServerInvite:
         """Send a provisional response, 101 to 199, in the first early dialog or another one of it.
 
         `reliable` asks for PRACK, where the peer can do that, or not for it, where the peer lets us; by
-        default as the settings say. Fires with the PRACK, or at once with None; also with None when the
-        INVITE is over before. An answer or offer in `body` counts for good only in a reliable response.
-        Raises `WrongState` when the INVITE is answered, or `body` is not what may come now; `Gone` when the
+        default as the settings say. One that would have to have an offer and has none goes unreliably, or
+        not at all where the peer takes no such.
+
+        Fires with the PRACK, or at once with None; also with None when the INVITE is over before. An answer
+        or offer in `body` counts for good only in a reliable response. Raises `WrongState` when the INVITE is answered, or `body` is not what may come now; `Gone` when the
         caller has given up.
         """
         session = self._open(session)
         must = self.reliable and "100rel" in self.request.option_tags("require")
-        if reliable is None:
-            # The first reliable response to an INVITE without an offer has one (RFC 3262 section 5).
-            reliable = body is not None or session.offer_answer.expects("reliable 1xx") != "offer"
-        reliable = must or (reliable and self.reliable)
+        # The first reliable response to an INVITE without an offer has one (RFC 3262 section 5).
+        if body is None and session.offer_answer.expects("reliable 1xx") == "offer":
+            if must:
+                return succeed(None)
+            reliable = False
+        reliable = must or (reliable is not False and self.reliable)
         described = body is not None and body.describes
         try:
             session.offer_answer.send("reliable 1xx" if reliable else "1xx", body if described else None)

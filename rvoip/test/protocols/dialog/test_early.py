@@ -250,6 +250,17 @@ class Pracks(SynchronousTestCase):
         self.stage.advance(0.01)
         self.assertTrue(self.peer.one("180").has("rseq"))
 
+    def test_ringing_that_would_have_to_have_an_offer(self) -> None:
+        """The first reliable response to an INVITE without an offer has one (RFC 3262 section 5)."""
+        for extra, sent in (("Require: 100rel\r\n", []), ("Supported: 100rel\r\n", ["180 INVITE"])):
+            self.peer.request("INVITE", extra=extra)
+            self.successResultOf(self.agent.invites[-1].progress(180))
+            self.stage.advance(0.01)
+            self.assertEqual(self.peer.starts(), sent)
+            self.agent.invites[-1].progress(183, OFFER)
+            self.stage.advance(0.01)
+            self.assertTrue(self.peer.one("183").has("rseq"))
+
     def reliable(self, sent: Request, rseq: int, tag: str = "t1", status: int = 183, **more: Any) -> None:
         self.peer.answer(sent, status, tag, extra=f"Require: 100rel\r\nRSeq: {rseq}\r\n", **more)
 
