@@ -93,8 +93,8 @@ class ServerInvite:
         not at all where the peer takes no such.
 
         Fires with the PRACK, or at once with None; also with None when the INVITE is over before. An answer
-        or offer in `body` counts for good only in a reliable response. Raises `WrongState` when the INVITE is answered, or `body` is not what may come now; `Gone` when the
-        caller has given up.
+        or offer in `body` counts for good only in a reliable response. Raises `WrongState` when the INVITE
+        is answered, or `body` is not what may come now; `Gone` when the caller has given up.
         """
         session = self._open(session)
         must = self.reliable and "100rel" in self.request.option_tags("require")
