@@ -282,6 +282,10 @@ class SIPRole(Role):
         if self.records is not None:
             self.records.reopen()
 
+    def is_alive(self) -> bool:
+        """As `/health/live` says."""
+        return self.http.health.live().status != "failing"
+
     def drain(self) -> Deferred[None]:
         """Also say on the HTTP side that no new work is welcome."""
         self.http.health.drain()

@@ -21,6 +21,7 @@ from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.lifecycle import OrderedService
 from rvoip.services.config import Config, load
 from rvoip.services.log_output import LogOutput
+from rvoip.services.notify import ServiceNotifier
 from rvoip.services.process import Signals
 from rvoip.services.reloading import restart_keys
 from rvoip.services.sip import SIPService
@@ -70,12 +71,15 @@ class Role(OrderedService):
         self.config = config
         self.path = path
         self.sip: SIPService | None = None
-        self.inherited = InheritedSockets.from_environment(first_environment(), os.getpid())
+        environ = first_environment()
+        self.inherited = InheritedSockets.from_environment(environ, os.getpid())
+        self.notifier = ServiceNotifier(reactor, environ, self.is_alive)
         self.twistd: Mapping[str, Any] | None = None
         """twistd's own options, where it was started as a command."""
         self.log: LogOutput | None = None
         self.setName(f"rvoip-{role}")
         self.add(Signals(reactor, self.drain, self.reload, self.reopen_log))
+        self.add(self.notifier)
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Also take over the log of the application: its place, format and level are those of `[log]`."""
@@ -114,9 +118,20 @@ class Role(OrderedService):
                     transport=listener.transport.lower(),
                     address=listener.sent_by,
                 )
+        self.notifier.ready(self._listening)
+
+    @property
+    def _listening(self) -> str:
+        listeners = [] if self.sip is None else self.sip.transport.listeners
+        return "listening on " + ", ".join(f"{one.transport.lower()}:{one.sent_by}" for one in listeners)
+
+    def is_alive(self) -> bool:
+        """Whether the process does its work; else only a restart helps."""
+        return True
 
     def drain(self) -> Deferred[None]:
         """Refuse new work, and fire when what is under way has ended, or after `drain_max` seconds."""
+        self.notifier.stopping()
         done: Deferred[None] = Deferred()
         sip = self.sip
         if sip is None:
@@ -142,6 +157,11 @@ class Role(OrderedService):
 
     def reload(self) -> None:
         """Read the configuration again; a broken one is refused and nothing changes."""
+        self.notifier.reloading()
+        self._reload()
+        self.notifier.ready(self._listening)
+
+    def _reload(self) -> None:
         file = self.path or "defaults"
         self.reopen_log()
         try:
