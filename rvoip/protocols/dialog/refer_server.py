@@ -22,7 +22,7 @@ from rvoip.protocols.dialog.refer import (
 )
 from rvoip.protocols.dialog.refusal import Refusal
 from rvoip.protocols.dialog.server import ServerTransaction
-from rvoip.protocols.dialog.subscription_server import ServerSubscription
+from rvoip.protocols.dialog.subscription_server import ServerSubscription, crowded
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.transfer_headers import TargetDialog
@@ -131,7 +131,7 @@ class ReferServer:
         refer = read_refer(transaction.request)
         if isinstance(refer, Refusal):
             raise Refused(refer.status, headers=refer.headers)
-        if dialog is None and self.agent.full:
+        if self.agent.full if dialog is None else crowded(dialog):
             raise Refused(503, headers=(("Retry-After", "30"),))
         if dialog is not None:
             dialog.refresh(transaction.request)

@@ -13,7 +13,7 @@ from rvoip.protocols.dialog import hooks
 from rvoip.protocols.dialog.body import Body
 from rvoip.protocols.dialog.challenge import Authentication
 from rvoip.protocols.dialog.dialog import Dialog
-from rvoip.protocols.dialog.ending import Ending
+from rvoip.protocols.dialog.ending import US, Ending
 from rvoip.protocols.dialog.errors import Refused, WrongState
 from rvoip.protocols.dialog.event_package import takes_type
 from rvoip.protocols.dialog.interfaces import IDialogUsage
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientSubscription"]
 
+_STEADY = 60.0
+"""Seconds that a subscription is active before its end counts as the first failure again: else a notifier
+that lets us in and sends us away could have us ask without a pause."""
 _MOST_BRIEF = 3
 """How often a SUBSCRIBE is sent again after a 423."""
 
@@ -85,6 +88,7 @@ class ClientSubscription:
         self._flow = flow
         self._again = again
         self._failures = 0
+        self._active_since: float | None = None
         self._brief = 0
         self._forks_until = 0.0
         self._stopped = False
@@ -298,8 +302,8 @@ class ClientSubscription:
         dialog = self.dialog
         dialog.refresh(request)
         what = machine.notified(state, self.agent.layer.now())
-        if machine.state == ACTIVE:
-            self._failures = 0
+        if machine.state == ACTIVE and self._active_since is None:
+            self._active_since = self.agent.layer.now()
         hooks.call(
             self.notified,
             Body.of(request),
@@ -319,6 +323,8 @@ class ClientSubscription:
         machine = self._machine
         if machine is None or machine.state == TERMINATED:
             return
+        if ending.by == US:
+            self._stopped = True
         what = machine.refused(ending.status, self.agent.layer.now())
         if what != ENDED:
             machine.stop()
@@ -375,6 +381,9 @@ class ClientSubscription:
         dialog, self.dialog = self.dialog, None
         if dialog is not None:
             self.agent.detach(dialog, self)
+        since, self._active_since = self._active_since, None
+        if since is not None and self.agent.layer.now() - since >= _STEADY:
+            self._failures = 0
         again_in = None
         if self._again and not self._stopped:
             again_in = retry_delay(end, self._failures, self.agent.random())

@@ -27,12 +27,14 @@ from rvoip.protocols.sip.subscription_headers import Event
 if TYPE_CHECKING:
     from rvoip.protocols.dialog.agent import UserAgent
 
-__all__ = ["EventServer", "ServerSubscription", "rates"]
+__all__ = ["EventServer", "ServerSubscription", "crowded", "rates"]
 
 _RETRY = (("Retry-After", "30"),)
 _NO_STATE = 60
 """Seconds after which a watcher may ask again whose state could not be told."""
 _SLOWEST = 86400.0
+_IN_A_DIALOG = 16
+"""Subscriptions of the peer that share a dialog, those of its REFERs too."""
 
 
 @implementer(IDialogUsage)
@@ -338,6 +340,8 @@ class EventServer:
             raise Refused(489, headers=(("Allow-Events", self.allow_events),))
         if self._count >= self.most or (dialog is None and self.agent.full):
             raise Refused(503, headers=_RETRY)
+        if dialog is not None and crowded(dialog):
+            raise Refused(503, headers=_RETRY)
         granted = grant(request.expires, package.default_expires, package.min_expires, package.max_expires)
         if isinstance(granted, Refusal):
             raise Refused(granted.status, headers=granted.headers)
@@ -388,6 +392,11 @@ class EventServer:
             self._count -= 1
             if not found:
                 del self._subscriptions[key]
+
+
+def crowded(dialog: Dialog) -> bool:
+    """Whether a dialog has as many subscriptions of the peer as it may have."""
+    return sum(isinstance(one, ServerSubscription) for one in dialog.usages) >= _IN_A_DIALOG
 
 
 def _event(request: Request) -> Event | None:

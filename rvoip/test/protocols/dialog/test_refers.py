@@ -317,6 +317,15 @@ class PeerTests(SynchronousTestCase):
         self.peer.request("REFER", extra="Refer-To: <sip:a@x>\r\nAccept: , ,\r\nEvent: ;\r\n")
         self.assertEqual(self.peer.starts(), ["202 REFER", "NOTIFY"])
 
+    def test_many_in_a_dialog(self) -> None:
+        self.peer.request("REFER", extra="Refer-To: <sip:a@x>\r\n")
+        self.peer.take()
+        dialog = self.refers[0].subscription.dialog  # type: ignore[union-attr]
+        for number in range(20):
+            self.peer.within(dialog, "REFER", number + 2, extra="Refer-To: <sip:a@x>\r\n")
+        answers = [one.status for one in self.peer.take() if isinstance(one, Response)]
+        self.assertEqual(answers, [202] * 15 + [503] * 5)
+
     def test_an_unsubscribe(self) -> None:
         self.peer.request("REFER", call_id="r", extra="Refer-To: <sip:a@x>\r\n")
         accepted, notify = self.peer.take()

@@ -285,15 +285,27 @@ class SubscriptionTests(TwoAgents):
 
     def test_sent_away_for_ever(self) -> None:
         """A notifier that ends each subscription at once is asked ever less often."""
-        self.weather.allowed = False
+        for allowed in (False, True):
+            self.weather.allowed = allowed
+            watching = self.watch()
+            asked = 0
+            for _ in range(600):
+                for one in self.server:
+                    one.terminate("deactivated")
+                    asked += 1
+                self.stage.advance(2)
+            self.assertTrue(4 <= asked <= 8, asked)
+            watching.stop()
+            self.check_quiet()
+
+    def test_sent_away_after_a_while(self) -> None:
+        """That is no reason to stay away."""
         watching = self.watch()
-        asked = 0
-        for _ in range(600):
-            for one in self.server:
-                one.terminate("deactivated")
-                asked += 1
-            self.stage.advance(2)
-        self.assertTrue(4 <= asked <= 8, asked)
+        for _ in range(5):
+            self.stage.advance(100)
+            self.server.close()
+            self.stage.advance(0.1)
+            self.assertEqual((watching.state, watching.ends[-1][1]), ("Active", 0.0))
         watching.stop()
         self.check_quiet()
 
@@ -361,8 +373,7 @@ class SubscriptionTests(TwoAgents):
         watching = self.watch()
         self.stage.bob.agent.close()
         self.stage.alice.agent.close()
-        watching.stop()
-        self.assertEqual(watching.ends[0][0].retry, "later")
+        self.assertEqual([again_in for _, again_in in watching.ends], [None])
         self.check_quiet()
 
 
@@ -720,6 +731,21 @@ class PeerTests(SynchronousTestCase):
         self.assertIn("423 SUBSCRIBE", self.peer.starts())
         self.stage.advance(40)
         self.assertEqual(len(server), 0, "its NOTIFY was never answered")
+        self.assertEqual(self.stage.leftovers(), [])
+
+    def test_many_in_a_dialog(self) -> None:
+        server = EventServer(self.agent)
+        server.add(Weather())
+        self.peer.request("SUBSCRIBE", extra="Event: weather\r\nExpires: 600\r\n")
+        (found,) = server
+        self.peer.take()
+        for number in range(20):
+            extra = f"Event: weather;id={number}\r\nExpires: 600\r\n"
+            self.peer.within(found.dialog, "SUBSCRIBE", number + 2, extra=extra)
+        answers = [one.status for one in self.peer.take() if not isinstance(one, Request)]
+        self.assertEqual(answers, [200] * 15 + [503] * 5)
+        self.assertEqual(len(server), 16)
+        self.stage.advance(40)
         self.assertEqual(self.stage.leftovers(), [])
 
     def test_a_notify_that_is_answered_later(self) -> None:
