@@ -60,7 +60,7 @@ _NONE: frozenset[str] = frozenset()
 class Pattern:
     """A compiled expression. Raises `PatternError`."""
 
-    __slots__ = ("_program", "groups", "text")
+    __slots__ = ("_anchored", "_literal", "_program", "groups", "text")
 
     def __init__(self, text: str, ignore_case: bool = False) -> None:
         if len(text) > _LONGEST:
@@ -70,17 +70,17 @@ class Pattern:
         self._program = compiler.compile()
         self.groups = compiler.groups
         """How many parenthesised groups there are."""
+        self._anchored, self._literal = _beginning(self._program)
 
     def __repr__(self) -> str:
         return f"<Pattern {self.text!r}>"
 
     def search(self, text: str) -> tuple[str | None, ...] | None:
         """The whole match and its groups (None: took no part), of the first place that matches; or None."""
-        if len(text) > LONGEST_TEXT:
+        if len(text) > LONGEST_TEXT or (self._anchored and not text.startswith(self._literal)):
             return None
         visited: set[int] = set()
-        anchored = self._program[1][0] == _BEGIN
-        for start in range(1 if anchored else len(text) + 1):
+        for start in range(1 if self._anchored else len(text) + 1):
             slots = self._run(text, start, visited)
             if slots is not None:
                 pairs = zip(slots[::2], slots[1::2])
@@ -132,6 +132,20 @@ class Pattern:
                 else:
                     return slots
         return None
+
+
+def _beginning(program: Sequence[_Instruction]) -> tuple[bool, str]:
+    """Whether all matches begin where the text does; and the characters that they begin with for sure."""
+    anchored, literal = False, ""
+    for kind, members, _, _ in program:
+        if kind == _BEGIN and not literal:
+            anchored = True
+        elif kind == _SET and anchored and len(members) == 1:
+            (character,) = members
+            literal += character
+        elif kind != _SAVE:
+            break
+    return anchored, literal
 
 
 class _Compiler:
