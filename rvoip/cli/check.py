@@ -19,6 +19,7 @@ from rvoip.common.tls import ServerTLS
 from rvoip.protocols.transport.errors import TLSFileError
 from rvoip.protocols.transport.tls import TLSContexts
 from rvoip.services.config import ROLES, Config, load
+from rvoip.services.reloading import changed_keys
 from rvoip.services.sip import tls_settings
 
 __all__ = ["check_config", "configure"]
@@ -33,6 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--defaults", action="store_true", help="print a file with every key, its default and what it is for"
     )
     parser.add_argument(
+        "--against",
+        metavar="OLD",
+        help="also say which keys differ from those of another file, and which of them take a restart",
+    )
+    parser.add_argument(
         "--role", choices=ROLES, default="proxy", help="whose tables count in a file for several roles"
     )
 
@@ -42,8 +48,11 @@ def _run(args: argparse.Namespace) -> int:
         for line in defaults_file(Config).splitlines():
             write_line(line)
         return 0
-    check_config(args.file, args.role)
+    config = check_config(args.file, args.role)
     write_line(f"{args.file}: ok")
+    if args.against is not None:
+        for key, later in changed_keys(load(args.against, args.role), config):
+            write_line(f"{key}: differs, in force after {'a restart' if later else 'SIGHUP'}")
     return 0
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from rvoip.services.config import Config
 
-__all__ = ["restart_keys"]
+__all__ = ["changed_keys", "restart_keys"]
 
 _AT_ONCE: Final = frozenset(
     (
@@ -22,6 +22,8 @@ _AT_ONCE: Final = frozenset(
         "guard.trusted",
         "guard.rate",
         "guard.ban_after",
+        "guard.scanners",
+        "sip.ws_origins",
         "service.drain_max",
         "trace",
         "registrar",
@@ -32,6 +34,7 @@ _AT_ONCE: Final = frozenset(
 
 _LATER: Final = frozenset(
     (
+        "proxy.router",
         "proxy.secret_file",
         "registrar.authenticate",
         "registrar.class",
@@ -52,20 +55,27 @@ def restart_keys(old: Config, new: Config) -> list[str]:
 
     Their values are not told: some are secrets.
     """
-    keys = []
+    return [key for key, later in changed_keys(old, new) if later]
+
+
+def changed_keys(old: Config, new: Config) -> list[tuple[str, bool]]:
+    """The keys that differ, and of each whether it takes a restart to bring it into force."""
+    keys: list[tuple[str, bool]] = []
     before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
     for table, was in before.items():
         now = after[table]
         if was == now:
             continue
         if not (isinstance(was, dict) and isinstance(now, dict)):
-            keys.append(table)  # a table that makes a part of the role, come or gone
+            keys.append((table, True))  # a table that makes a part of the role, come or gone
             continue
-        keys += [
-            key
-            for key, name in ((f"{table}.{name}", name) for name in was if was[name] != now.get(name))
-            if key in _LATER
-            or not (table in _AT_ONCE or key in _AT_ONCE)
-            or (key in _IF_THERE and not (was[name] and now.get(name)))
-        ]
+        for name in was:
+            if was[name] != now.get(name):
+                key = f"{table}.{name}"
+                later = (
+                    key in _LATER
+                    or not (table in _AT_ONCE or key in _AT_ONCE)
+                    or (key in _IF_THERE and not (was[name] and now.get(name)))
+                )
+                keys.append((key, later))
     return keys

@@ -140,6 +140,35 @@ class CheckTests(TestCase):
         )
 
 
+class AgainstTests(TestCase):
+    """What another file would change."""
+
+    def test_keys(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        old, new = folder / "old.toml", folder / "new.toml"
+        old.write_text('[http]\ntoken = "one"\n', encoding="utf-8")
+        new.write_text(
+            '[sip]\nt1 = 0.7\n[http]\ntoken = "two"\n[trace]\nkeep = 7\nhep = "udp:h:9060"\n',
+            encoding="utf-8",
+        )
+        ran = run("check", str(new), "--against", str(old))
+        self.assertEqual(
+            ran,
+            (
+                0,
+                f"{new}: ok\n"
+                "sip.t1: differs, in force after a restart\n"
+                "http.token: differs, in force after SIGHUP\n"
+                "trace.keep: differs, in force after SIGHUP\n"
+                "trace.hep: differs, in force after a restart\n",
+                "",
+            ),
+        )
+        self.assertEqual(run("check", str(new), "--against", str(new)).out, f"{new}: ok\n")
+        self.assertEqual(run("check", str(new), "--against", str(folder / "no.toml")).status, 1)
+
+
 class DefaultsTests(TestCase):
     """`rvoip check --defaults`."""
 
