@@ -8,10 +8,11 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import HOST, InteropTestCase
 from rvoip.test.interop.nameserver import NameServer
 from rvoip.test.interop.processes import free_port, until
-from rvoip.test.interop.roles import Role
+from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
 
 _TRUNKS = "127.0.70.0/24"
@@ -174,3 +175,30 @@ class GatewayTests(InteropTestCase):
         found: list[dict[str, Any]] = role.get("/v1/gateways")["gateways"]
         self.assertEqual([gateway["calls"] for gateway in found], [0, 0])
         self.assertEqual((len(one.received("^INVITE")), len(two.received("^INVITE"))), (2, 2))
+
+    def test_kamailio_as_a_gateway(self) -> None:
+        """It is asked how it is, and rings its phone; the caller is one of our users, who proves it."""
+        kamailio = self.kamailio("sip:127.0.70.99")
+        erin = Baresip(self.folder, self.host(), f"erin@{kamailio.address}", name="erin")
+        self.addCleanup(erin.close)
+        erin.registered()
+        role = self.role(
+            tables={
+                "[proxy.route]": 'prefix = "77"\nstrip = 2\nset = "kamailio"',
+                "[proxy.gateway_set]": f'name = "kamailio"\ngateways = ["sip:{kamailio.address}"]\nprobe = 1',
+            }
+        )
+        caller = self.pjsip(role, "alice")
+        caller.call(f"sip:77erin@{DOMAIN}")
+        call_id = erin.rings()
+        erin.answer()
+        self.assertEqual(caller.talks(), call_id)
+        caller.hears()
+        erin.hears()
+        (gateway,) = role.get("/v1/gateways")["gateways"]
+        self.assertEqual((gateway["state"], gateway["calls"]), ("active", 1))
+        until(lambda: role.get("/v1/gateways")["gateways"][0]["latency"], "an answer to OPTIONS")
+        erin.hang_up()
+        caller.hung_up()
+        until(lambda: role.get("/v1/gateways")["gateways"][0]["calls"] == 0, "the end of the call to count")
+        self.assertTrue(caller.received("^SIP/2.0 407"))
