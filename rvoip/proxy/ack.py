@@ -30,6 +30,8 @@ def forward_ack(proxy: Proxy, request: Request, flow: Flow) -> None:
     One that followed no route set of ours goes to the end that accepted the call, and nowhere else.
     """
     try:
+        if proxy.stateless.again(request, flow):
+            return
         entered = proxy.dialogs.enter(request, flow)
         if entered is not None and not proxy.inbound.is_gruu(request):
             destination = proxy.inbound.in_dialog(request, flow, entered)

@@ -272,7 +272,8 @@ class ResponseContext:
                 keep_client(response, self.transaction.flow, self.proxy.layer.now())
             self.proxy.dialogs.accepted(self.transaction.request, response, client.flow, self.marks)
             self._say_why_cancelled(_ELSEWHERE)
-        self.proxy.outgoing.keep_back_identity(response, client.flow, self.incoming)
+        incoming = self.incoming
+        self.proxy.outgoing.keep_back_identity(response, client.flow, incoming.trusted or incoming.ours)
         branch.response = response
         if 300 <= status < 400 and follow(self, branch, response):
             return

@@ -19,7 +19,7 @@ from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.ends import Ends, Taker
 from rvoip.proxy.forward import drop_routes, undo_strict_route
 from rvoip.proxy.interfaces import IDomains
-from rvoip.proxy.record_route import End, RecordRoutes, address_key
+from rvoip.proxy.record_route import End, RecordRoutes, address_key, flow_token
 
 __all__ = ["DIALOG_MAKING", "Dialogs", "Entered", "Marks"]
 
@@ -174,6 +174,21 @@ class Dialogs:
             text = text.replace(shown, str(made))
         if alone:
             response.set("record-route", text)
+
+    def seal_alone(self, response: Response) -> None:
+        """Like `seal`, where nothing is remembered of the request: by what the values themselves say."""
+        if not response.has("record-route"):
+            return
+        marks = Marks()
+        try:
+            for value in response.record_routes:
+                uri = value.uri
+                shown = uri.param("d") if isinstance(uri, SipURI) else None
+                if isinstance(uri, SipURI) and shown and len(shown) == len(_NOWHERE) and self._names_us(uri):
+                    marks.tokens[shown] = flow_token(uri) or ""
+            self.seal(response, response.call_id, marks)
+        except SIPParseError:
+            response.remove("record-route")  # nobody could use it
 
     def _answerer(self, response: Response, marks: Marks, above: str = "") -> End:
         """The end that a response comes from; `above` holds what stands above our values in it."""

@@ -62,6 +62,9 @@ class Inbound:
 
     def _forward(self, transaction: ServerTransaction, context: RouteContext) -> Awaitable[object] | None:
         request = transaction.request
+        if self.proxy.stateless.again(request, transaction.flow):
+            transaction.abandon()
+            return None
         if spent(request):
             raise Refused(483, stateless=True)
         unknown = unknown_extensions(request) if request.has("proxy-require") else None
@@ -238,7 +241,9 @@ class Inbound:
         passage = None if passing is None else passing.enter(transaction, targets)
         made = ResponseContext(self.proxy, transaction, targets, context, mark, wide, sender, pinned, passage)
         waiting = None if passage is None else passage.prepare()
-        if waiting is None:
+        if self.proxy.settings.stateless and passage is None and self.proxy.stateless.takes(targets):
+            self.proxy.stateless.forward(made)
+        elif waiting is None:
             made.start()
         else:
             later = self._concluded(transaction, context, _start_later(made, waiting))

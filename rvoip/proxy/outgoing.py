@@ -17,7 +17,6 @@ from rvoip.proxy.branch import Branch
 from rvoip.proxy.diversion import say_diversions, say_history, wants_history
 from rvoip.proxy.forward import consume_credentials, forwarded, next_hop
 from rvoip.proxy.identity import assert_identity, hide_identity
-from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Refused
 
 if TYPE_CHECKING:
@@ -89,12 +88,15 @@ class Outgoing:
         if "p-asserted-identity" in names and not trusted:
             request.remove("p-asserted-identity")
 
-    def keep_back_identity(self, response: Response, flow: Flow, asker: RouteContext) -> None:
-        """Remove from a response what nobody untrusted may assert (RFC 3325 section 5)."""
+    def keep_back_identity(self, response: Response, flow: Flow, trusted: bool) -> None:
+        """Remove from a response what nobody untrusted may assert (RFC 3325 section 5), and what is private.
+
+        `flow` is the one that it came on, `trusted` whether whoever gets it is.
+        """
         if response.has("p-asserted-identity"):
             if not self.proxy.trusted(flow):
                 response.remove("p-asserted-identity")
-            hide_identity(response, asker.trusted or asker.ours)
+            hide_identity(response, trusted)
 
     def _is_own_realm(self, realm: str) -> bool:
         served: bool = self.domains.serves(SipURI("sip", None, realm.lower()))
@@ -126,6 +128,12 @@ class Outgoing:
         self, context: ResponseContext, branch: Branch, request: Request, flow: Flow
     ) -> ClientTransaction:
         """The client transaction, not started yet, for the branch's request, with Record-Route and Via."""
+        self.stamp(context, branch, request, flow)
+        layer = self.proxy.layer
+        return layer.prepare(request, flow, branch, f"{MAGIC}{layer.token()}.{context.mark}")
+
+    def stamp(self, context: ResponseContext, branch: Branch, request: Request, flow: Flow) -> None:
+        """What only the flow decides that the request goes out on: identity, Record-Route, Path."""
         hide_identity(request, self.proxy.trusted(flow))
         end = context.sender
         if end is not None:
@@ -143,8 +151,6 @@ class Outgoing:
                 context.marks.tokens[shown] = token
         if request.method == "REGISTER":
             self._add_path(request, context.transaction.flow, flow)
-        layer = self.proxy.layer
-        return layer.prepare(request, flow, branch, f"{MAGIC}{layer.token()}.{context.mark}")
 
     def _add_path(self, request: Request, came: Flow, goes: Flow) -> None:
         """Have requests for a client come back through us, which has the way to it (RFC 3327, RFC 5626).

@@ -32,6 +32,7 @@ from rvoip.proxy.record_route import RecordRoutes
 from rvoip.proxy.ringing import Ringing
 from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.settings import ProxySettings
+from rvoip.proxy.stateless import Stateless
 from rvoip.proxy.targets import Destination, NobodyThere, Refused, Targets, one_flow_each
 
 __all__ = ["Proxy", "ProxySettings"]
@@ -82,6 +83,8 @@ class Proxy:
         self.inbound = Inbound(self)
         self.diverting = Diverting(self)
         self.ringing = Ringing()
+        self.stateless = Stateless(self)
+        layer.pass_cancel = self.stateless.again
         self.forwarded = 0
 
     # Decisions, to be overridden.
@@ -206,7 +209,11 @@ class Proxy:
         forward_ack(self, request, flow)
 
     def response_unmatched(self, response: Response, flow: Flow) -> None:
-        """Drop it: a proxy forwards responses of its own transactions only (RFC 6026 section 8.9)."""
+        """Send it back when it answers what was forwarded without a transaction; drop it else (RFC 6026
+        section 8.9): a proxy forwards responses to its own requests only.
+        """
+        if self.stateless.respond(response, flow):
+            self.layer.unmatched -= 1
 
     # For the operator.
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from rvoip.protocols.sip.uri import URI, SipURI
 from rvoip.protocols.transport.flow import Flow
 
-__all__ = ["End", "Leads", "RecordRoutes", "address_key", "goes_by_flow"]
+__all__ = ["End", "Leads", "RecordRoutes", "address_key", "flow_token", "goes_by_flow"]
 
 
 def address_key(uri: URI) -> str:
@@ -92,6 +92,11 @@ class RecordRoutes:
         dialog = self._hash(text)
         return dialog + self._hash(f"{dialog}\n{target}")
 
+    def mac(self, text: str) -> str:
+        """16 octets in hexadecimal that nobody else can make of a text."""
+        data = f"mac\n{text}".encode("utf-8", "surrogateescape")
+        return blake2s(data, key=self._secret, digest_size=16).hexdigest()
+
     def _hash(self, text: str) -> str:
         return blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=6).hexdigest()
 
@@ -146,12 +151,9 @@ class RecordRoutes:
         shown = uri.param("d")
         if not shown:
             return None
-        token = ""
-        if uri.user:
-            try:
-                token = b64decode(uri.user + "=" * (-len(uri.user) % 4), b"-_", validate=True).decode()
-            except ValueError:
-                return None
+        token = flow_token(uri)
+        if token is None:
+            return None
         given = shown.encode("utf-8", "surrogateescape")
         made = self.sign(call_id, token, end).encode()
         if len(given) != len(made) or not hmac.compare_digest(given[:12], made[:12]):
@@ -162,3 +164,13 @@ class RecordRoutes:
 def _user(token: str) -> str:
     """A flow token as a user part."""
     return urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
+def flow_token(uri: SipURI) -> str | None:
+    """The flow token in the user part of a value, "" where there is none; None for what is no token."""
+    if not uri.user:
+        return ""
+    try:
+        return b64decode(uri.user + "=" * (-len(uri.user) % 4), b"-_", validate=True).decode()
+    except ValueError:
+        return None

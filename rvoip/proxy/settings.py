@@ -17,6 +17,7 @@ class ProxySettings:
     too. `recurse`: a 3xx of a user's phone is followed here, in place of passing it back. `path`: when a
     REGISTER for somebody else's registrar gets a Path, "supported" (where the client says so), "always" or
     "never". `assert_identity`: whoever has shown credentials is named in P-Asserted-Identity.
+    `stateless`: what has one target is forwarded without transactions (RFC 3261 section 16.11).
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class ProxySettings:
         "record_route",
         "recurse",
         "ring",
+        "stateless",
         "timer_c",
     )
 
@@ -44,6 +46,7 @@ class ProxySettings:
         recurse: bool = False,
         path: str = "supported",
         assert_identity: bool = False,
+        stateless: bool = False,
     ) -> None:
         self.record_route = record_route
         self.authenticate = authenticate
@@ -55,3 +58,4 @@ class ProxySettings:
         self.recurse = recurse
         self.path = path
         self.assert_identity = assert_identity
+        self.stateless = stateless

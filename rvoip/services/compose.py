@@ -366,4 +366,5 @@ def proxy_settings(config: Config) -> ProxySettings:
         recurse=table.recurse,
         path=table.path,
         assert_identity=table.assert_identity,
+        stateless=table.stateless,
     )

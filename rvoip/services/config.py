@@ -250,6 +250,8 @@ beside the accounts."""
     dialogs: Count = 20000
     """Calls that are up of which the proxy knows, to list, end and account for them; beyond it the oldest \
 are forgotten. 0: none. They need `record_route`."""
+    stateless: bool = False
+    """Forward without transactions what has one target (RFC 3261 section 16.11): less memory, no failover."""
     assert_identity: bool = False
     """Name callers who have shown credentials in P-Asserted-Identity (RFC 3325)."""
     path: Literal["supported", "always", "never"] = "supported"

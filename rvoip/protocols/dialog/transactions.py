@@ -99,6 +99,8 @@ class TransactionLayer:
         self.responses_received = [0] * 10
         self.responses_sent = [0] * 10
         self.tap: Tap | None = None
+        self.pass_cancel: Callable[[Request, Flow], bool] | None = None
+        """Offered each CANCEL of no INVITE here; says whether it was sent on (RFC 3261 section 16.10)."""
         self._servers: dict[str, ServerTransaction] = {}
         self._clients: dict[str, ClientTransaction] = {}
         self._invites = 0
@@ -196,6 +198,8 @@ class TransactionLayer:
         """
         servers = self._servers
         invite = servers.get(server_key(request, "INVITE"))
+        if invite is None and self.pass_cancel is not None and self.pass_cancel(request, flow):
+            return
         found = invite is not None or any(server_key(request, method) in servers for method in KNOWN_METHODS)
         status = 200 if found else 481
         tag = self.new_tag()
@@ -287,8 +291,8 @@ class TransactionLayer:
         self._clients[client.key] = client
         return client
 
-    def send(self, request: Request, flow: Flow) -> None:
-        """Send a request without a transaction: the ACK to a 2xx. Puts our Via on top.
+    def send(self, request: Request, flow: Flow, via: str | None = None) -> None:
+        """Send a request without a transaction: the ACK to a 2xx. Puts our Via on top, `via` or a new one.
 
         Raises `FlowError` when the flow cannot take it.
         """
