@@ -94,7 +94,7 @@ class Element:
             self.layer, self.transport, self, self, self, self, RecordRoutes(b"x" * 32), settings
         )
         self.ours: dict[str, str] = {}
-        self.values: list[str] = []
+        self.values: dict[str, list[str]] = {}
 
     # IDomains, ILocation, IAuthenticator and the locator
 
@@ -140,10 +140,8 @@ class Element:
         for theirs, ours in self.ours.items():
             text = text.replace(theirs, ours)
         route = f"<sip:{HOSTS[self.name][0]};lr>"
-        if self.values:
-            # The caller sees the values in reverse (RFC 3261 section 12.1.2).
-            values = reversed(self.values) if host == "alice" else self.values
-            text = text.replace(route, ", ".join(values))
+        if host in self.values:
+            text = text.replace(route, ", ".join(self.values[host]))
         message = parse_message(text.encode())
         check(message)
         if isinstance(message, Request):
@@ -157,11 +155,18 @@ class Element:
             self.clock.advance(0.25)  # a 100
         return parse_message(sent.pop(0))
 
-    def learn(self, theirs: Request, ours: Request) -> None:
-        """From now on the RFC's branch and Record-Route are these."""
+    def learn_branch(self, theirs: Request, ours: Request) -> None:
+        """From now on the RFC's branch is this."""
         self.ours[str(theirs.via.branch)] = str(ours.via.branch)
+
+    def learn_routes(self, ours: Request | Response, host: str) -> None:
+        """From now on a host's Route for us is what it was told in Record-Route.
+
+        The caller sees the values in reverse (RFC 3261 section 12.1.2).
+        """
         values = [one for one in ours.values("record-route") if HOSTS[self.name][0] in one]
-        self.values = values or self.values
+        if values:
+            self.values[host] = values if isinstance(ours, Request) else values[::-1]
 
     def leftovers(self) -> list[str]:
         return [
@@ -206,9 +211,10 @@ class FlowTests(SynchronousTestCase):
                 continue
             self.assertEqual(ours.start_line, theirs.start_line, context)
             self.assertEqual(shape(ours, own), shape(theirs, own), context)
+            element.learn_routes(ours, right)
             if isinstance(ours, Request):
                 assert isinstance(theirs, Request)
-                element.learn(theirs, ours)
+                element.learn_branch(theirs, ours)
         self.assertEqual(element.leftovers(), [])
 
     def test_3_2_through_two_proxies(self) -> None:
