@@ -18,9 +18,11 @@ COMPILED = """
     protocols/dialog/transaction protocols/dialog/transactions
     protocols/sip/address protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar
     protocols/sip/headers protocols/sip/message protocols/sip/names protocols/sip/uri
-    registrar/binding registrar/compare_and_set registrar/refresh registrar/stores/index
+    protocols/transport/counters
+    proxy/context proxy/ends proxy/fork proxy/forward proxy/record_route
+    registrar/binding registrar/compare_and_set registrar/reading registrar/refresh registrar/stores/index
     registrar/stores/memory
-    services/early_register services/plain_register
+    services/early_register services/plain_register services/registration
 """.split()
 """Modules that are compiled, below rvoip/.
 
