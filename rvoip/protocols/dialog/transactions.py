@@ -296,7 +296,7 @@ class TransactionLayer:
 
         Raises `FlowError` when the flow cannot take it.
         """
-        request.insert("via", via_value(flow.transport, flow.sent_by, MAGIC + self.token()))
+        request.insert("via", via or via_value(flow.transport, flow.sent_by, MAGIC + self.token()))
         data = request.to_bytes()
         flow.send(data)
         if self.tap is not None:
