@@ -34,7 +34,6 @@ _AT_ONCE: Final = frozenset(
 
 _LATER: Final = frozenset(
     (
-        "proxy.router",
         "proxy.secret_file",
         "registrar.authenticate",
         "registrar.class",

@@ -60,6 +60,22 @@ class TrackingTests(CallsBase):
         scene.result(incoming.bye())
         self.assertEqual(self.ended, [("c1", "bye")])
 
+    def test_by_way_of_another_user(self) -> None:
+        """The call comes by twice, and is one: from who called to who answered, and one BYE reaches each."""
+        scene = self.begin()
+        alice, carol = scene.phone("alice"), scene.phone("carol")
+        scene.places.bind("bob", "sip:carol@example.test")
+        call = alice.call(BOB)
+        scene.result(call.established())
+        scene.result(carol.calls[0].established())
+        up = self.only()
+        self.assertEqual(up.uri, BOB)
+        self.assertEqual(up.caller.address, f"udp:{alice.wire.host}:{alice.wire.port}")
+        self.assertEqual(up.callee.address, f"udp:{carol.wire.host}:{carol.wire.port}")
+        self.assertEqual(scene.result(hang_up(scene.proxy, up, "Ended here", scene.reactor)), [200, 200])
+        self.assertEqual((call.state, carol.calls[0].state), ("over", "over"))
+        self.assertEqual(self.calls.total, 1)
+
     def test_what_is_no_call(self) -> None:
         """A refusal, and a call that is not record-routed."""
         scene = self.begin()
