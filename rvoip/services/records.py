@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from queue import Empty, Full, Queue
 from threading import Event, Thread
@@ -28,6 +29,9 @@ _BATCH: Final = 500
 
 _AGAIN: Final = 1.0
 """Seconds after which what could not be written is tried again."""
+
+_REMEMBERED: Final = 1000
+"""Calls that were refused a moment ago."""
 
 _LAST: Final = 3.0
 """Seconds that a stop waits for records to be written."""
@@ -157,6 +161,7 @@ class RecordsService(Service):
         self._tracked = tracked
         self._lines = LogLimiter(reactor.seconds)
         self._subscriptions: list[Subscription[Any]] = []
+        self._refused: OrderedDict[str, float] = OrderedDict()
         self.writers: list[_Writer] = []
 
     def privilegedStartService(self) -> None:
@@ -238,6 +243,8 @@ class RecordsService(Service):
         if is_answered and self._tracked():
             return
         now = self._wall()
+        if self._is_again(event.call_id, now):
+            return
         self._write(
             call_id=text_of(event.call_id),
             began=now - event.after,
@@ -254,6 +261,15 @@ class RecordsService(Service):
             source="",
             destination="",
         )
+
+    def _is_again(self, call_id: str, now: float) -> bool:
+        """Whether this call was refused a moment ago: one that comes by twice is answered twice as well."""
+        refused = self._refused
+        before = refused.pop(call_id, None)
+        refused[call_id] = now
+        if len(refused) > _REMEMBERED:
+            refused.popitem(last=False)
+        return before is not None and abs(now - before) < 1.0
 
     def _write(self, **values: Any) -> None:
         record = CallRecord(id=self._new_id(), role=self._role, **values)

@@ -21,6 +21,7 @@ from rvoip.services.record import COLUMNS, CallRecord, csv_head, csv_lines, json
 from rvoip.services.record_sinks import FileSink, RecordSink, SinkError, SQLSink, csv_sink, json_sink
 from rvoip.services.records import _Writer
 from rvoip.test.services.roles import RoleCase
+from rvoip.testing.phone import busy
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -306,6 +307,22 @@ class RoleTests(RoleCase):
         self.assertEqual(first["source"], f"udp:127.0.64.21:{self.alice.wire.port}")
         self.assertEqual((second["end"], second["status"], second["answered"]), ("refused", 404, None))
         self.assertEqual((third["call_id"], third["end"]), (last.call_id, "operator"))
+
+    def test_a_call_that_comes_by_twice(self) -> None:
+        """By way of another of our users; it has one record, of both ends, or of the refusal."""
+        role = self.start()
+        carol = self.phone("carol@example.test", "127.0.64.23")
+        answer = self.reactor.result_of(carol.register(contacts=["<sip:bob@example.test>"]))
+        self.assertEqual(answer.status, 200)
+        call = self.alice.call("sip:carol@example.test")
+        self.reactor.result_of(call.established())
+        self.reactor.result_of(call.bye())
+        self.bob.script = busy
+        refused = self.alice.call("sip:carol@example.test")
+        self.reactor.result_of(refused.ended())
+        first, second = sorted(self.written(role, 2), key=lambda row: row["began"])
+        self.assertEqual((first["end"], first["uri"]), ("bye", "sip:carol@example.test"))
+        self.assertEqual((second["end"], second["status"]), ("refused", 486))
 
     def test_calls_that_are_not_tracked(self) -> None:
         """Of them the answer is all that is known."""
