@@ -7,19 +7,17 @@ given out for goes on (section 3.2: another Call-ID, or a removal, ends it).
 
 from __future__ import annotations
 
-import hmac
 from base64 import b32decode, b32encode
 from hashlib import blake2b
 from typing import NamedTuple
 
+from rvoip.common.sealer import Sealer
 from rvoip.protocols.sip.uri import SipURI, unescape
 from rvoip.registrar.binding import Binding
 
 __all__ = ["Device", "Gruus", "public_gruu"]
 
 _PREFIX = "tgruu."
-_TAG = 12
-"""Octets that say that a temporary GRUU is ours, and what hides the rest of it."""
 
 # RFC 3261 section 25.1: what a parameter may hold unescaped.
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()[]/:&+$")
@@ -55,8 +53,7 @@ class Gruus:
 
     def use(self, secret: bytes) -> None:
         """Seal with another secret from now on."""
-        self._seal = blake2b(b"gruu seal", key=secret, digest_size=32).digest()
-        self._hide = blake2b(b"gruu hide", key=secret, digest_size=32).digest()
+        self._sealer = Sealer(secret, "gruu")
 
     @staticmethod
     def registration(call_id: str) -> bytes:
@@ -67,9 +64,7 @@ class Gruus:
         """A temporary GRUU of a device, as text; another one for each `serial` (below 2**64)."""
         head = serial.to_bytes(8, "big") + self.registration(call_id)
         text = f"{aor}\n{_bare(instance)}".encode("utf-8", "surrogateescape")
-        plain = head + text
-        tag = self._tag(plain)
-        sealed = b32encode(tag + self._mask(tag, plain)).decode().rstrip("=").lower()
+        sealed = b32encode(self._sealer.seal(head + text)).decode().rstrip("=").lower()
         return f"sip:{_PREFIX}{sealed}@{aor.rpartition('@')[2]};gr"
 
     def read(self, uri: SipURI, aor: str) -> Device | None:
@@ -87,28 +82,13 @@ class Gruus:
             return None
         text = user[len(_PREFIX) :].upper()
         try:
-            sealed = b32decode(text + "=" * (-len(text) % 8))
+            plain = self._sealer.open(b32decode(text + "=" * (-len(text) % 8)))
         except ValueError:
             return None
-        tag, hidden = sealed[:_TAG], sealed[_TAG:]
-        plain = self._mask(tag, hidden)
-        if not hmac.compare_digest(tag, self._tag(plain)):
+        if plain is None:
             return None
         name, _, instance = plain[14:].decode("utf-8", "surrogateescape").partition("\n")
         return Device(name, instance, plain[8:14]) if name.endswith(f"@{domain}") else None
-
-    def _tag(self, plain: bytes) -> bytes:
-        return blake2b(plain, key=self._seal, digest_size=_TAG).digest()
-
-    def _mask(self, tag: bytes, text: bytes) -> bytes:
-        """The text under a key stream that the tag begins: the same again gives it back."""
-        stream = b"".join(
-            [
-                blake2b(tag + block.to_bytes(4, "big"), key=self._hide).digest()
-                for block in range((len(text) + 63) // 64)
-            ]
-        )
-        return bytes([one ^ other for one, other in zip(text, stream)])
 
     def of(self, device: Device, bindings: tuple[Binding, ...]) -> list[Binding]:
         """The bindings of a device, the latest first."""
