@@ -167,6 +167,8 @@ class ResponseContext:
 
     def _try(self, branch: Branch) -> None:
         """Send to the branch's destination, as soon as it is known where that is."""
+        if branch.destination.begun is not None:
+            branch.destination.begun()
         try:
             waiting = self.proxy.outgoing.prepare(self, branch)
         except (Refused, SIPParseError) as error:

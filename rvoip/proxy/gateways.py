@@ -208,8 +208,6 @@ class Gateways:
         chosen = group.choose(key, request.call_id, self._now(), self._random)
         if not chosen:
             raise Refused(503, "No gateway", headers=(("Retry-After", "10"),), stateless=True)
-        if request.method == "INVITE":
-            self.loads.began(request.call_id, chosen[0].id)
         made = [self._destination(one, rules, request, uri, headers) for one in chosen]
         groups = [made] if rules.algorithm == "parallel" else [[one] for one in made]
         return Targets(groups, go_on=rules.failover, **options)
@@ -227,6 +225,10 @@ class Gateways:
             uri = gateway.rewrite.uri(uri)
         call_id = request.call_id if request.method == "INVITE" else ""
 
+        def begun() -> None:
+            if call_id:
+                self.loads.began(call_id, gateway.id)
+
         def done(status: int) -> None:
             self.done(gateway, status, call_id)
 
@@ -239,6 +241,7 @@ class Gateways:
             timeout=rules.ring if invite else 0.0,
             patience=rules.patience,
             headers=headers,
+            begun=begun,
             done=done,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,40 +69,39 @@ class Router:
         if not isinstance(uri, SipURI):
             return None
         rules = self.rules
-        own = context.domains.serves(uri)
-        if own and len(rules.aliases):
+        if len(rules.aliases) and context.domains.serves(uri):
             stands_for = rules.aliases.find(uri, context.domains.aor(uri))
             if stands_for:
-                return self._alias(stands_for, context)
+                return self._alias(stands_for, request, context)
+        return self._decide(_Asked(request, uri, context))
+
+    def _decide(self, asked: _Asked) -> Targets | Awaitable[Targets | None] | None:
+        """Where users, ENUM and routes lead; None where none of them applies, or it is for a user."""
+        rules, uri, context = self.rules, asked.uri, asked.context
+        own = context.domains.serves(uri)
         peer = self.peers.name_of(context.flow) if rules.routes.peers else ""
-        found = rules.routes.find(uri, own, request.method, peer) if len(rules.routes) else []
+        found = rules.routes.find(uri, own, asked.request.method, peer) if len(rules.routes) else []
         number = self._number(uri) if own and rules.enum is not None else None
         if not found and number is None:
             return None
         if not own:
-            return self._chain(found, request, uri, context)
+            return self._chain(found, asked)
         is_user = _is_user(context.location, context.domains.aor(uri))
         if number is None and not isawaitable(is_user):
-            return None if is_user else self._chain(found, request, uri, context)
-        return self._route_later(found, number, is_user, request, uri, context)
+            return None if is_user else self._chain(found, asked)
+        return self._decide_later(found, number, is_user, asked)
 
-    async def _route_later(
-        self,
-        found: list[Found],
-        number: str | None,
-        is_user: Awaitable[bool] | bool,
-        request: Request,
-        uri: SipURI,
-        context: Any,
+    async def _decide_later(
+        self, found: list[Found], number: str | None, is_user: Awaitable[bool] | bool, asked: _Asked
     ) -> Targets | None:
         if await _ready(is_user):
             return None
         enum = self.rules.enum
         if number is not None and enum is not None:
-            targets = await self._by_enum(enum, number, context)
+            targets = await self._by_enum(enum, number, asked)
             if targets is not None:
                 return targets
-        return await _ready(self._chain(found, request, uri, context)) if found else None
+        return await _ready(self._chain(found, asked)) if found else None
 
     def _as_sip(self, uri: TelURI, context: Any) -> SipURI:
         """A telephone number as a user of our domain (RFC 3261 section 19.1.6)."""
@@ -113,20 +112,34 @@ class Router:
 
     # Aliases.
 
-    def _alias(self, stands_for: Iterable[SipURI], context: Any) -> Targets | Awaitable[Targets | None]:
-        """Where the names lead that an alias stands for: those of several ring at once."""
-        uris = list(stands_for)
-        if len(uris) == 1:
-            decided: Targets | Awaitable[Targets | None] = context.default(uris[0])
-            return decided
-        return self._gather(uris, context)
+    def _alias(
+        self, stands_for: Sequence[SipURI], request: Request, context: Any
+    ) -> Targets | Awaitable[Targets]:
+        """Where the names lead that an alias stands for: those of several ring at once.
 
-    async def _gather(self, uris: list[SipURI], context: Any) -> Targets:
+        A user, or a number that goes by a route: whoever may call the alias may call that.
+        """
+        if len(stands_for) == 1:
+            return self._behind(stands_for[0], request, context)
+        return self._gather(stands_for, request, context)
+
+    def _behind(self, uri: SipURI, request: Request, context: Any) -> Targets | Awaitable[Targets]:
+        decided = self._decide(_Asked(request, uri, context, True))
+        if decided is None:
+            found: Targets | Awaitable[Targets] = context.default(uri)
+            return found
+        return decided if isinstance(decided, Targets) else self._behind_later(decided, uri, context)
+
+    async def _behind_later(self, waiting: Awaitable[Targets | None], uri: SipURI, context: Any) -> Targets:
+        decided = await waiting
+        return await _ready(context.default(uri)) if decided is None else decided
+
+    async def _gather(self, uris: Sequence[SipURI], request: Request, context: Any) -> Targets:
         groups: list[list[Destination]] = []
         reason: Refused | None = None
         for uri in uris:
             try:
-                targets = await _ready(context.default(uri))
+                targets = await _ready(self._behind(uri, request, context))
             except Refused as refused:
                 reason = reason or refused
                 continue
@@ -140,79 +153,77 @@ class Router:
 
     # ENUM.
 
-    async def _by_enum(self, enum: EnumLookup, number: str, context: Any) -> Targets | None:
+    async def _by_enum(self, enum: EnumLookup, number: str, asked: _Asked) -> Targets | None:
         """What DNS has for the number; None when that is nothing, or users of ours who are not there."""
         groups: list[list[Destination]] = []
+        leads_out = False
         for uri in await enum.find(number):
-            if context.domains.serves(uri):
+            if asked.context.domains.serves(uri):
                 try:
-                    targets = await _ready(context.default(uri))
+                    targets = await _ready(asked.context.default(uri))
                 except Refused:
                     continue
                 groups += targets.groups
             else:
                 groups.append([Destination(uri)])
-        return Targets(groups, members_only=True) if groups else None
+                leads_out = True
+        return Targets(groups, members_only=leads_out and not asked.for_all) if groups else None
 
     # Routes.
 
-    def _chain(
-        self, found: list[Found], request: Request, uri: SipURI, context: Any
-    ) -> Targets | Awaitable[Targets]:
+    def _chain(self, found: list[Found], asked: _Asked) -> Targets | Awaitable[Targets]:
         """The targets of the first route, with the others to come when they fail."""
         first, *others = found
         try:
-            targets = self._targets(first, request, uri, context)
+            targets = self._targets(first, asked)
         except Refused:
             if not others:
                 raise
-            return self._chain(others, request, uri, context)
+            return self._chain(others, asked)
         if not others:
             return targets
         if isinstance(targets, Targets):
-            return self._and_then(targets, others, request, uri, context)
-        return self._and_then_later(targets, others, request, uri, context)
+            return self._and_then(targets, others, asked)
+        return self._and_then_later(targets, others, asked)
 
     async def _and_then_later(
-        self, waiting: Awaitable[Targets], others: list[Found], request: Request, uri: SipURI, context: Any
+        self, waiting: Awaitable[Targets], others: list[Found], asked: _Asked
     ) -> Targets:
         try:
             targets = await waiting
         except Refused:
-            return await _ready(self._chain(others, request, uri, context))
-        return self._and_then(targets, others, request, uri, context)
+            return await _ready(self._chain(others, asked))
+        return self._and_then(targets, others, asked)
 
-    def _and_then(
-        self, targets: Targets, others: list[Found], request: Request, uri: SipURI, context: Any
-    ) -> Targets:
+    def _and_then(self, targets: Targets, others: list[Found], asked: _Asked) -> Targets:
         go_on = targets.go_on
 
         def failed(status: int, response: Response | None) -> Targets | Awaitable[Targets] | None:
             if status >= 600 or (go_on is not None and status not in go_on):
                 return None
-            return self._chain(others, request, uri, context)
+            return self._chain(others, asked)
 
         targets.on_failure = failed
         return targets
 
-    def _targets(
-        self, found: Found, request: Request, uri: SipURI, context: Any
-    ) -> Targets | Awaitable[Targets]:
-        route = found.route
+    def _targets(self, found: Found, asked: _Asked) -> Targets | Awaitable[Targets]:
+        route, uri, context = found.route, asked.uri, asked.context
         try:
             new = route.rewrite.uri(uri)
             if route.to is not None:
                 new = route.to.uri(new, found.groups)
         except (PatternError, SIPParseError):
             raise Refused(484, stateless=True) from None
+        open_to_all = route.public or asked.for_all
+        members_only = not open_to_all
         if route.set_name:
             return self.gateways.targets(
                 route.set_name,
-                request,
+                asked.request,
                 new,
                 headers=route.headers,
-                members_only=not route.public,
-                public=route.public,
+                members_only=members_only,
+                public=open_to_all,
             )
         if context.domains.serves(new):
             if new == uri:
@@ -220,7 +231,22 @@ class Router:
             decided: Targets | Awaitable[Targets] = context.default(new)
             return decided
         destination = Destination(new, headers=route.headers)
-        return Targets([[destination]], members_only=not route.public, public=route.public)
+        return Targets([[destination]], members_only=members_only, public=open_to_all)
+
+
+class _Asked:
+    """What is to be decided: where a request goes whose Request-URI is, or stands for, `uri`.
+
+    `for_all`: whoever sent it may have it sent there.
+    """
+
+    __slots__ = ("context", "for_all", "request", "uri")
+
+    def __init__(self, request: Request, uri: SipURI, context: Any, for_all: bool = False) -> None:
+        self.request = request
+        self.uri = uri
+        self.context = context
+        self.for_all = for_all
 
 
 def _is_user(location: Any, aor: str) -> Awaitable[bool] | bool:

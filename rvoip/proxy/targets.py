@@ -26,11 +26,13 @@ class Destination:
     step 7 lets local policy do that): the address of a gateway. `timeout` is how many seconds an INVITE may
     go without a final answer here, 0 for as long as Timer C lets it; `patience` how many without any answer,
     0 for as long as its transaction lasts. `headers` are set in the request that goes here, in place of those
-    of their names; `trail` is how the call was diverted to here. `done` is called once, with the final status
-    of the attempt here: 408 when nothing came, 503 when it could not be reached, 487 when it was cancelled.
+    of their names; `trail` is how the call was diverted to here. `begun` is called when an attempt here
+    begins, `done` once, with its final status: 408 when nothing came, 503 when it could not be reached, 487
+    when it was cancelled.
     """
 
     __slots__ = (
+        "begun",
         "done",
         "flow_only",
         "flow_token",
@@ -60,6 +62,7 @@ class Destination:
         timeout: float = 0.0,
         patience: float = 0.0,
         headers: tuple[tuple[str, str], ...] = (),
+        begun: Callable[[], object] | None = None,
         done: Callable[[int], object] | None = None,
     ) -> None:
         self.uri = uri
@@ -73,6 +76,7 @@ class Destination:
         self.timeout = timeout
         self.patience = patience
         self.headers = headers
+        self.begun = begun
         self.done = done
         self.trail: tuple[Step, ...] = ()
 

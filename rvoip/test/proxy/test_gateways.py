@@ -159,10 +159,10 @@ class GatewaysTests(TestCase):
         self.gateways.replace([group("sip:a.test", "sip:b.test", algorithm="load")])
         counts = []
         for number in range(6):
-            targets = self.targets(request(call_id=f"c{number}"))
-            done = targets.groups[0][0].done
-            assert done is not None
-            done(200)
+            first = self.targets(request(call_id=f"c{number}")).groups[0][0]
+            assert first.begun is not None and first.done is not None
+            first.begun()
+            first.done(200)
             counts.append([one["calls"] for one in self.gateways.gateways()])
         self.assertEqual(counts, [[1, 0], [1, 1], [2, 1], [2, 2], [3, 2], [3, 3]])
         for call in ("c0", "c2", "c4"):
@@ -171,18 +171,26 @@ class GatewaysTests(TestCase):
 
     def test_failover_moves_the_call(self) -> None:
         self.gateways.replace([group("sip:a.test", "sip:b.test")])
-        first, second = [one.done for (one,) in self.targets().groups]
-        assert first is not None and second is not None
-        first(503)
-        second(200)
-        self.assertEqual([one["calls"] for one in self.gateways.gateways()], [0, 1])
+        counts = []
+        for (one,), status in zip(self.targets().groups, (503, 200)):
+            assert one.begun is not None and one.done is not None
+            one.begun()
+            counts.append([gateway["calls"] for gateway in self.gateways.gateways()])
+            one.done(status)
+            counts.append([gateway["calls"] for gateway in self.gateways.gateways()])
+        self.assertEqual(counts, [[1, 0], [0, 0], [0, 1], [0, 1]])
 
     def test_full(self) -> None:
         made = group("sip:a.test", "sip:b.test", algorithm="priority")
         made.gateways[0].limit = 1
         made.gateways[0].priority = 9
         self.gateways.replace([made])
-        self.assertEqual(self.hosts(self.targets(request(call_id="1"))), [["a.test"], ["b.test"]])
+        for _ in range(2):
+            targets = self.targets(request(call_id="1"))
+            self.assertEqual(self.hosts(targets), [["a.test"], ["b.test"]], "no attempt has begun")
+        begun = targets.groups[0][0].begun
+        assert begun is not None
+        begun()
         self.assertEqual(self.hosts(self.targets(request(call_id="2"))), [["b.test"]])
         self.assertEqual(
             self.hosts(self.targets(request(call_id="1")))[0], ["a.test"], "with credentials now"
@@ -192,10 +200,11 @@ class GatewaysTests(TestCase):
 
     def test_other_requests_are_no_calls(self) -> None:
         self.gateways.replace([group("sip:a.test")])
-        done = self.targets(request("MESSAGE")).groups[0][0].done
-        assert done is not None
-        done(200)
-        self.assertEqual([one["calls"] for one in self.gateways.gateways()], [0])
+        one = self.targets(request("MESSAGE")).groups[0][0]
+        assert one.begun is not None and one.done is not None
+        one.begun()
+        one.done(200)
+        self.assertEqual([gateway["calls"] for gateway in self.gateways.gateways()], [0])
 
     def test_what_is_hashed(self) -> None:
         made = request(call_id="c9")

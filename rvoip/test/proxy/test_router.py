@@ -67,11 +67,16 @@ class RouterBase(Base):
         rules = RoutingRules(RouteTable(routes, PLAN), Aliases(read_aliases(aliases), PLAN), PLAN, enum)
         self.router = Router(rules, self.gateways, Peers())
         scene.proxy.routers = (self.router,)
+        self.proxy = scene.proxy
         scene.proxy.members = lambda flow: known
         self.alice = scene.peer("alice")
         self.gw = scene.peer("gw")
         self.gw2 = scene.peer("gw2")
         return scene
+
+    def made_known(self) -> None:
+        """From now on senders may call out."""
+        self.proxy.members = lambda flow: True
 
     def call(self, uri: str, method: str = "INVITE", **more: Any) -> None:
         self.alice.send(self.alice.request(method, uri, from_="sip:alice@elsewhere.test", **more))
@@ -227,6 +232,21 @@ class SetTests(RouterBase):
         states = {one["id"]: one["state"] for one in self.gateways.gateways()}
         self.assertEqual(states, {"s:10.0.9.9": "inactive", f"s:{self.gw.address}": "active"})
 
+    def test_strangers_take_no_room(self) -> None:
+        """Calls that never began count for no gateway."""
+        self.make(route(set_name="s", prefix="0"), known=False)
+        group = self.group(self.gw)
+        group.gateways[0].limit = 1
+        self.gateways.replace([group])
+        for number in range(5):
+            self.call("sip:030@example.test", call_id=f"c{number}")
+            self.assertEqual(self.refused(), 407)
+        self.made_known()
+        self.call("sip:030@example.test", call_id="mine")
+        self.assertEqual(self.gw.starts(), ["INVITE"])
+        self.call("sip:030@example.test", call_id="one too many")
+        self.assertEqual(self.refused(), 503)
+
     def test_parallel(self) -> None:
         self.make(route(set_name="s", prefix="0"))
         self.gateways.replace([self.group(self.gw, self.gw2, algorithm="parallel")])
@@ -274,6 +294,30 @@ class AliasRoutingTests(RouterBase):
         self.call("sip:sales@example.test")
         self.assertEqual(self.refused(), 480)
 
+    def test_a_number_outside(self) -> None:
+        """An alias for a number goes by its route, for strangers too; itself they may not dial."""
+        for known in (True, False):
+            self.make(
+                route("sip:10.0.2.2", prefix="+49"), aliases="support,+49301234567@example.test", known=known
+            )
+            self.call("sip:support@example.test")
+            self.assertEqual(self.arrived(self.gw), "sip:+49301234567@10.0.2.2")
+            self.call("sip:+49301234567@example.test", call_id="direct")
+            self.assertEqual(bool(self.gw.take()), known)
+
+    def test_a_user_and_a_number(self) -> None:
+        scene = self.make(
+            route("sip:10.0.2.3", prefix="+49"),
+            aliases="sales,bob@example.test,+49301234567@example.test",
+            known=False,
+        )
+        scene.places.bind("bob", f"sip:bob@{self.gw.address}")
+        scene.places.delay = 0.01
+        self.call("sip:sales@example.test")
+        scene.advance(0.1)
+        self.assertEqual(self.arrived(self.gw), f"sip:bob@{self.gw.address}")
+        self.assertEqual(self.arrived(self.gw2), "sip:+49301234567@10.0.2.3")
+
 
 class EnumTests(RouterBase):
     DOMAIN = "7.6.5.4.3.2.1.0.3.9.4.e164.test"
@@ -303,7 +347,8 @@ class EnumTests(RouterBase):
         self.assertEqual(self.refused(), 407)
 
     def test_one_of_our_users(self) -> None:
-        scene = self.make(dns=self.records("sip:bob@example.test"))
+        """Strangers may call him, by his number too."""
+        scene = self.make(dns=self.records("sip:bob@example.test"), known=False)
         scene.places.bind("bob", f"sip:bob@{self.gw.address}")
         self.call("sip:0301234567@example.test")
         self.assertEqual(self.arrived(self.gw), f"sip:bob@{self.gw.address}")
