@@ -11,7 +11,7 @@ from rvoip.protocols.dialog import hooks
 from rvoip.protocols.dialog.agent_core import AgentCore
 from rvoip.protocols.dialog.agent_settings import Answer
 from rvoip.protocols.dialog.body import Body
-from rvoip.protocols.dialog.dialog import Dialog, received_in
+from rvoip.protocols.dialog.dialog import CONFIRMED, Dialog, received_in
 from rvoip.protocols.dialog.ending import US, Ending
 from rvoip.protocols.dialog.errors import Refused
 from rvoip.protocols.dialog.interfaces import ITransactionUser
@@ -92,13 +92,18 @@ class UserAgent(AgentCore):
         return next((one for one in dialog.usages if isinstance(one, Session)), None)
 
     def close(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """End every session with BYE or CANCEL, and every other usage without a word."""
+        """End every call with CANCEL, 503 or BYE and these headers, every other usage without a word."""
+        for invite in list(self.invites):
+            if isinstance(invite, ServerInvite):
+                invite.reject(503, headers=headers)
+            else:
+                invite.cancel(headers)
         for dialog in self.dialogs:
             for usage in list(dialog.usages):
-                if isinstance(usage, Session):
-                    usage.bye(headers)
-                else:
+                if not isinstance(usage, Session):
                     usage.usage_ended(Ending(503, "closing", US))
+                elif usage.state == CONFIRMED:
+                    usage.bye(headers)
 
     def invite(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
+from zlib import crc32
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -51,6 +52,8 @@ class AgentCore:
         self.locator = locator
         self.settings = settings or AgentSettings()
         self._find_credential = find_credential or _no_credential
+        self.invites: set[Any] = set()
+        """The INVITEs, of either side, that have no final response yet."""
         self._dialogs: dict[DialogID, Dialog] = {}
         self._expected: dict[tuple[str, str], Taker] = {}
         self._methods: dict[str, Taker] = {}
@@ -121,7 +124,7 @@ class AgentCore:
 
     def random(self) -> float:
         """A number from 0 up to but not including 1."""
-        return (hash(self.layer.token()) & 0xFFFFFFFF) / 2**32
+        return crc32(self.layer.token().encode()) / 2**32
 
     # Dialogs.
 

@@ -95,7 +95,8 @@ class ClientInvite:
 
     def failed(self, response: Response | None, reason: str) -> Any:
         """It has failed: with this final response, or with None because of "timeout", "cancelled" (by us,
-        while it was answered), "transport: ..." or "no target ...".
+        while it was answered), "hung up" (the early dialog, before it was answered), "transport: ..." or
+        "no target ...".
         """
 
     def wanted(self, session: Session) -> bool:
@@ -106,6 +107,7 @@ class ClientInvite:
 
     def start(self) -> None:
         """Send it."""
+        self.agent.invites.add(self)
         self._send()
 
     def cancel(self, headers: Iterable[tuple[str, str]] = ()) -> None:
@@ -220,6 +222,7 @@ class ClientInvite:
             session.dialog.confirm(response)
             client.send_ack(outgoing.request, None)
             _hang_up(session)
+            self._give_up("hung up")
             return
         session.dialog.confirm(response)
         session.overlap.sent_ended("INVITE")
@@ -227,15 +230,19 @@ class ClientInvite:
         if self.cancelled or (self.over and not self.wanted(session)):
             client.send_ack(outgoing.request, None)
             session.hang_up((), Ending(487, "cancelled" if self.cancelled else "surplus", US))
-            if not self.over:
-                self._finish(Ending(487, "cancelled", US))
-                hooks.call(self.failed, None, "cancelled")
+            self._give_up("cancelled")
             return
         if not self.over:
             self.session = session
             self._finish(Ending(487, "another one was answered", US))
         client.accepted(outgoing, response)
         hooks.call(self.accepted, session)
+
+    def _give_up(self, reason: str) -> None:
+        """A 2xx came that we do not want."""
+        if not self.over:
+            self._finish(Ending(487, reason, US))
+            hooks.call(self.failed, None, reason)
 
     def _send_differently(self, outgoing: Outgoing, response: Response) -> bool:
         """Whether the INVITE goes once more, without what the peer cannot do or with what it needs."""
@@ -274,6 +281,7 @@ class ClientInvite:
     def _finish(self, ending: Ending) -> None:
         """The final response is there."""
         self.over = True
+        self.agent.invites.discard(self)
         self._outgoing = None
         self._end_sessions(ending)
 

@@ -187,6 +187,7 @@ class ServerInvite:
         """It is in order so far: see what its headers ask for. It may be refused here."""
         request = self.request
         session = self._make_session()
+        self.agent.invites.add(self)
         self.sessions.append(session)
         session.offer_answer.receive("INVITE", self.offer)
         negotiated = negotiate_reliable(request, self.agent.settings.reliable)
@@ -311,6 +312,7 @@ class ServerInvite:
 
     def _finish(self) -> None:
         self._over = True
+        self.agent.invites.discard(self)
         for timer in (self._again, self._expiry):
             if timer is not None:
                 timer.cancel()

@@ -47,7 +47,7 @@ class ClickToCallTests(SynchronousTestCase):
     def test_both_talk(self) -> None:
         self.connect()
         alice, bob = self.stage.alice.session, self.stage.bob.session
-        self.assertEqual(self.stage.bob.agent.invites[0].offer, OFFER)
+        self.assertEqual(self.stage.bob.agent.received[0].offer, OFFER)
         self.assertEqual(alice.got, [ANSWER])
         self.assertEqual((alice.state, bob.state), ("confirmed", "confirmed"))
         bob.bye()
@@ -64,7 +64,7 @@ class ClickToCallTests(SynchronousTestCase):
     def test_the_first_does_not_answer(self) -> None:
         self.stage.alice.agent.script = lambda invite: invite.reject(480)
         self.connect()
-        self.assertEqual(self.stage.bob.agent.invites, [])
+        self.assertEqual(self.stage.bob.agent.received, [])
         self.assert_over()
 
     def test_the_first_hangs_up_while_the_second_rings(self) -> None:

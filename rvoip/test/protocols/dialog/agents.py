@@ -130,13 +130,13 @@ class Agent(UserAgent):
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.script: Callable[[Any], Any] = lambda invite: None
-        self.invites: list[Called] = []
+        self.received: list[Called] = []
         self.sessions: list[Told] = []
         self.answer: Any = ANSWER
         self.takes_over: bool | None = None
 
     def invite_received(self, invite: Any) -> Any:
-        self.invites.append(invite)
+        self.received.append(invite)
         return self.script(invite)
 
     def may_take_over(self, invite: ServerInvite, session: Session) -> bool:
@@ -184,7 +184,7 @@ class End:
         """What is still remembered, or would still happen."""
         layer = self.layer
         found = [f"{one.request.method} {one.state}" for one in layer]
-        found += [repr(one) for one in self.agent.dialogs]
+        found += [repr(one) for one in (*self.agent.dialogs, *self.agent.invites)]
         if len(self.wheel):
             found.append(f"{len(self.wheel)} timers")
         if layer._invites or layer._accepted:

@@ -31,7 +31,7 @@ class BasicCalls(SynchronousTestCase):
         stage.bob.agent.script = lambda invite: invite.progress(180)
         invite = stage.call()
         stage.advance(1)
-        (called,) = stage.bob.agent.invites
+        (called,) = stage.bob.agent.received
         self.assertEqual(invite.events, ["180"])
         self.assertEqual(invite.sessions[called.session.dialog.local_tag].state, "early")
         self.assertEqual(called.offer, OFFER)
@@ -196,7 +196,7 @@ class BasicCalls(SynchronousTestCase):
         invite = stage.call()
         stage.advance(25)
         self.assertEqual(invite.events, ["180", "failed 487 Request Terminated"])
-        (called,) = stage.bob.agent.invites
+        (called,) = stage.bob.agent.received
         assert called.cancel is not None
         self.assertIn("cause=408", called.cancel.get("reason") or "")
         self.assertEqual(stage.leftovers(), [])
@@ -248,7 +248,7 @@ class Cancelled(SynchronousTestCase):
             ["> INVITE", "< 180 INVITE", "> CANCEL", "< 200 CANCEL", "< 487 INVITE", "> ACK"],
         )
         self.assertEqual(invite.events, ["180", "failed 487 Request Terminated"])
-        (called,) = stage.bob.agent.invites
+        (called,) = stage.bob.agent.received
         assert called.cancel is not None
         self.assertEqual(called.cancel.get("reason"), "SIP;cause=200")
         self.assertEqual(stage.bob.session.events, ["ended 487 peer"])
@@ -272,7 +272,7 @@ class Cancelled(SynchronousTestCase):
         invite = stage.call()
         stage.advance(1)
         stage.network.link("alice", "bob", delay=(0.1, 0.1))
-        stage.bob.agent.invites[0].accept(ANSWER)
+        stage.bob.agent.received[0].accept(ANSWER)
         invite.cancel()
         stage.advance(2)
         self.assertEqual(invite.events, ["180", "failed cancelled"])
@@ -315,11 +315,25 @@ class Cancelled(SynchronousTestCase):
         stage.bob.agent.script = lambda invite: invite.progress()
         stage.call()
         stage.advance(1)
+        silent = stage.call(uri="sip:nobody@10.0.0.77")
         stage.take()
-        stage.alice.agent.close()
-        stage.bob.agent.close()
-        self.assertEqual(stage.leftovers(), [])
+        stage.alice.agent.close((("Reason", "SIP;cause=503"),))
+        stage.advance(1)
         self.assertEqual(len(stage.alice.agent), 0)
+        self.assertEqual(len(stage.bob.agent), 0)
+        shown = stage.flow()
+        self.assertEqual((shown.count("> BYE"), shown.count("> CANCEL")), (1, 1))
+        self.assertEqual(stage.leftovers(), [])
+        self.assertEqual(silent.events, ["failed timeout"])
+
+    def test_close_refuses_what_rings_here(self) -> None:
+        stage = Stage(PLAIN)
+        invite = stage.call()
+        stage.advance(1)
+        stage.bob.agent.close()
+        stage.advance(1)
+        self.assertEqual(invite.events, ["failed 503 Service Unavailable"])
+        self.assertEqual(stage.leftovers(), [])
 
 
 class Changes(SynchronousTestCase):

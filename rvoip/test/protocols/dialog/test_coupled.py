@@ -268,7 +268,7 @@ class CoupledTests(SynchronousTestCase):
         invite.cancel((("Reason", "SIP;cause=200"),))
         self.stage.advance(1)
         self.assertEqual(self.stage.bob.session.events, ["ended 487 peer"])
-        called = self.bob.invites[0]
+        called = self.bob.received[0]
         assert called.cancel is not None
         self.assertEqual(called.cancel.get("reason"), "SIP;cause=200")
         self.assert_over()

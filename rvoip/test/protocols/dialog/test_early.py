@@ -38,7 +38,7 @@ class Reliable(SynchronousTestCase):
         self.assertEqual((session.got, session.offer_answer.settled), ([ANSWER], True))
         assert acknowledged[0] is not None
         self.assertEqual(acknowledged[0].method, "PRACK")
-        stage.bob.agent.invites[0].accept()
+        stage.bob.agent.received[0].accept()
         stage.advance(1)
         self.assertEqual(stage.flow(), ["< 200 INVITE", "> ACK"])
         self.assertEqual(session.got, [ANSWER])
@@ -86,7 +86,7 @@ class Reliable(SynchronousTestCase):
         invite = stage.call()
         stage.advance(10)
         self.assertEqual(invite.events, ["183"])
-        stage.bob.agent.invites[0].reject(486)
+        stage.bob.agent.received[0].reject(486)
         self.assertEqual(stage.leftovers(), [])
 
     def test_a_prack_that_never_comes(self) -> None:
@@ -126,7 +126,7 @@ class Reliable(SynchronousTestCase):
         stage.advance(1)
         self.assertEqual(stage.bob.session.got, [ANSWER])
         self.assertEqual(answered[0].body, ANSWER.content)
-        stage.bob.agent.invites[0].accept()
+        stage.bob.agent.received[0].accept()
         stage.advance(1)
         self.assertEqual(stage.flow()[-2:], ["< 200 INVITE", "> ACK"])
         self.assertEqual(stage.alice.session.offers, [OFFER])
@@ -160,7 +160,7 @@ class Reliable(SynchronousTestCase):
         stage.advance(1)
         self.successResultOf(done)
         self.failureResultOf(ours.reinvite(SECOND_OFFER), WrongState)
-        stage.bob.agent.invites[0].accept()
+        stage.bob.agent.received[0].accept()
         stage.advance(1)
         self.assertEqual(invite.events, ["183", "accepted"])
 
@@ -194,7 +194,7 @@ class Reliable(SynchronousTestCase):
         stage.bob.agent.script = lambda invite: invite.progress(183, ANSWER)
         stage.call()
         stage.advance(1)
-        (called,) = stage.bob.agent.invites
+        (called,) = stage.bob.agent.received
         self.assertRaises(WrongState, called.progress, 183, SECOND_OFFER)
         called.reject(486)
         called.reject(487)
@@ -211,7 +211,7 @@ class Pracks(SynchronousTestCase):
 
     def test_matching(self) -> None:
         self.peer.request("INVITE", body=OFFER, cseq=10, extra="Supported: 100rel\r\n")
-        (invite,) = self.agent.invites
+        (invite,) = self.agent.received
         invite.progress(183, ANSWER)
         self.stage.advance(0.01)
         early = self.peer.one("183")
@@ -233,7 +233,7 @@ class Pracks(SynchronousTestCase):
 
     def test_a_late_prack_is_still_matched(self) -> None:
         self.peer.request("INVITE", body=OFFER, cseq=10, extra="Supported: 100rel\r\n")
-        (invite,) = self.agent.invites
+        (invite,) = self.agent.received
         invite.progress(180)
         self.stage.advance(0.01)
         rseq = self.peer.one("180").typed("rseq")
@@ -246,7 +246,7 @@ class Pracks(SynchronousTestCase):
 
     def test_required_of_us(self) -> None:
         self.peer.request("INVITE", body=OFFER, extra="Require: 100rel\r\n")
-        self.agent.invites[0].progress(180, reliable=False)
+        self.agent.received[0].progress(180, reliable=False)
         self.stage.advance(0.01)
         self.assertTrue(self.peer.one("180").has("rseq"))
 
@@ -254,10 +254,10 @@ class Pracks(SynchronousTestCase):
         """The first reliable response to an INVITE without an offer has one (RFC 3262 section 5)."""
         for extra, sent in (("Require: 100rel\r\n", []), ("Supported: 100rel\r\n", ["180 INVITE"])):
             self.peer.request("INVITE", extra=extra)
-            self.successResultOf(self.agent.invites[-1].progress(180))
+            self.successResultOf(self.agent.received[-1].progress(180))
             self.stage.advance(0.01)
             self.assertEqual(self.peer.starts(), sent)
-            self.agent.invites[-1].progress(183, OFFER)
+            self.agent.received[-1].progress(183, OFFER)
             self.stage.advance(0.01)
             self.assertTrue(self.peer.one("183").has("rseq"))
 

@@ -183,6 +183,8 @@ class AnyOrder(SynchronousTestCase):
             else:
                 self.wish(step, list(invite.sessions.values()))
         self.finish(stage)
+        outcomes = [one for one in invite.events if one == "accepted" or one.startswith("failed")]
+        self.assertEqual(len(outcomes), 1, invite.events)
 
     def wish(self, step: str, sessions: list[Told]) -> None:
         for session in sessions:
@@ -218,7 +220,7 @@ class AnyOrder(SynchronousTestCase):
         stage = Stage(AgentSettings(ring=60, answer=90))
         peer = Peer(stage)
         peer.request("INVITE", body=OFFER if offers else None, extra=extra, branch="z9hG4bK-first")
-        (invite,) = stage.alice.agent.invites
+        (invite,) = stage.alice.agent.received
         others: list[Request] = []
         rack = "1"
         for step in steps:

@@ -43,7 +43,7 @@ class WithPeer(SynchronousTestCase):
     def called(self, accept: bool = True, **more: Any) -> Any:
         """The peer calls Alice: the INVITE at Alice's, accepted or not."""
         self.peer.request("INVITE", body=OFFER, **more)
-        (invite,) = self.agent.invites
+        (invite,) = self.agent.received
         if accept:
             invite.accept(ANSWER)
             self.stage.advance(0.01)
@@ -141,6 +141,7 @@ class Forked(WithPeer):
         self.peer.answer(request, 200, "a", body=ANSWER)
         ack, bye = self.peer.take()
         self.assertEqual((ack.method, bye.method), ("ACK", "BYE"))
+        self.assertEqual(invite.events, ["180", "failed hung up"])
         self.peer.answer(bye, 481)
         self.assert_nothing_left()
 
@@ -538,7 +539,7 @@ class Outside(WithPeer):
         self.called(accept=False, call_id="one", cseq=7)
         self.peer.request("INVITE", call_id="one", cseq=7, body=OFFER)
         self.assertEqual(self.peer.starts(), ["482 INVITE"])
-        self.assertEqual(len(self.agent.invites), 1)
+        self.assertEqual(len(self.agent.received), 1)
 
     def test_a_request_that_was_answered_without_a_trace_is_not_merged(self) -> None:
         """It comes again, with its branch, where the answer got lost."""
@@ -602,7 +603,7 @@ class Outside(WithPeer):
         self.peer.request(
             "INVITE", body=Body(b"x", "application/foo"), extra="Content-Disposition: x;handling=optional\r\n"
         )
-        self.assertEqual(self.agent.invites[-1].offer, None)
+        self.assertEqual(self.agent.received[-1].offer, None)
         self.peer.take()
         self.peer.request("INVITE", extra="Require: 100rel, magic\r\n")
         self.assertEqual(self.peer.one("420").get("unsupported"), "100rel, magic")
@@ -689,7 +690,7 @@ class Early(WithPeer):
         self.peer.request("INVITE", body=OFFER, branch="z9hG4bK-c")
         self.peer.request("CANCEL", branch="z9hG4bK-c")
         self.assertEqual(self.peer.starts(), ["200 CANCEL", "487 INVITE"])
-        self.assertRaises(Gone, self.agent.invites[0].progress)
+        self.assertRaises(Gone, self.agent.received[0].progress)
         wait.callback(None)
         self.assertEqual(self.flushLoggedErrors(), [])
         self.peer.request("ACK", branch="z9hG4bK-c")
@@ -706,7 +707,7 @@ class Replaced(WithPeer):
     def test_a_call_is_replaced(self) -> None:
         session, _ = self.established()
         self.peer.request("INVITE", body=OFFER, tag="new", extra=self.header(session))
-        (invite,) = self.agent.invites
+        (invite,) = self.agent.received
         self.assertIs(invite.replaces, session)
         self.assertEqual(session.state, "confirmed")
         invite.accept(ANSWER)
@@ -721,7 +722,7 @@ class Replaced(WithPeer):
         self.peer.request(
             "INVITE", body=OFFER, tag="new", extra=self.header(calling.sessions["t1"], ";early-only")
         )
-        self.agent.invites[0].accept(ANSWER)
+        self.agent.received[0].accept(ANSWER)
         self.stage.advance(0.01)
         self.assertEqual(sorted(self.peer.starts()), ["200 INVITE", "CANCEL"])
         self.peer.answer(request, 487)
@@ -757,8 +758,8 @@ class Replaced(WithPeer):
         self.assertEqual(self.peer.starts(), ["403 INVITE"])
         self.agent.takes_over = True
         self.peer.request("INVITE", body=OFFER, extra=self.header(session, name="Join"))
-        self.assertIs(self.agent.invites[-1].joins, session)
-        self.agent.invites[-1].accept(ANSWER)
+        self.assertIs(self.agent.received[-1].joins, session)
+        self.agent.received[-1].accept(ANSWER)
         self.stage.advance(0.01)
         self.assertEqual(self.peer.starts(), ["200 INVITE"])
         self.assertEqual(session.state, "confirmed")

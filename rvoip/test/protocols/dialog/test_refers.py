@@ -88,7 +88,7 @@ class TransferTests(SynchronousTestCase):
         self.assertEqual(refer.events, ["100 Trying", "200 OK", "succeeded 200"])
         (found,) = self.refers
         self.assertIs(found.session, there)
-        (invite,) = self.carol.agent.invites
+        (invite,) = self.carol.agent.received
         self.assertEqual(invite.request.get("referred-by"), f"<{self.stage.alice.uri}>")
         # The first call goes on, until somebody hangs up (RFC 5589 section 6.1).
         self.assertEqual((here.state, there.state), ("confirmed", "confirmed"))
@@ -131,7 +131,7 @@ class TransferTests(SynchronousTestCase):
         self.stage.advance(0.5)
         self.assertEqual((here.state, there.state), ("terminated", "terminated"))
         self.assertEqual(refer.events, ["100 Trying", "180 Ringing"])
-        self.carol.agent.invites[0].accept(ANSWER)
+        self.carol.agent.received[0].accept(ANSWER)
         self.stage.advance(1)
         self.assertEqual(refer.events[2:], ["200 OK", "succeeded 200"])
         self.carol.session.bye()
@@ -152,7 +152,7 @@ class TransferTests(SynchronousTestCase):
         self.assertEqual(
             self.refers[0].refer.replaces, Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag)
         )
-        invite = self.carol.agent.invites[-1]
+        invite = self.carol.agent.received[-1]
         assert invite.replaces is not None
         self.assertEqual(invite.replaces.dialog.call_id, dialog.call_id)
         self.assertEqual(second.state, "terminated", "Carol hung up on Alice")

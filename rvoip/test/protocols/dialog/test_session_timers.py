@@ -78,7 +78,7 @@ class Refreshing(SynchronousTestCase):
         peer = Peer(stage)
         peer.request("INVITE", body=OFFER, extra="Supported: timer\r\nSession-Expires: 30\r\n")
         self.assertEqual(peer.one("422").get("min-se"), "90")
-        self.assertEqual(stage.alice.agent.invites, [])
+        self.assertEqual(stage.alice.agent.received, [])
 
     def test_off(self) -> None:
         stage = Stage(settings(policy="off"))
