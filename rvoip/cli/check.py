@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from datetime import UTC, datetime
 from importlib import import_module
 
@@ -102,8 +100,6 @@ def _check_role(file: str, role: str) -> None:
     module = import_module(f"rvoip.services.{role}")
     options = module.Options()
     options.parseOptions(["--config", file])
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # twistd does the same, for a class of the operator's
     try:
         module.makeService(options, Clock())
     except SystemExit as error:

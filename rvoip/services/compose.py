@@ -33,11 +33,12 @@ from rvoip.services.early_register import EarlyRegister
 from rvoip.services.forwarding import ConfiguredForwarding
 from rvoip.services.http import HTTPSide
 from rvoip.services.location import Location, LocationService
+from rvoip.services.named import making, named_class
 from rvoip.services.nat_ping import NATPing
 from rvoip.services.passing import PassingService
 from rvoip.services.records import RecordsService, record_sinks
 from rvoip.services.registration import Registration
-from rvoip.services.role import Role, named_class
+from rvoip.services.role import Role
 from rvoip.services.routing import Routing
 from rvoip.services.screen import Screen
 from rvoip.services.secret import SecretService
@@ -169,9 +170,10 @@ class SIPRole(Role):
             key, name = "service.class", self.config.service.class_
         made = named_class(name, Registrar, file, key) if name else Registrar
         sip = self.sip
-        registrar: Registrar = made(
-            registrar_settings(table), sip.tokens, on_change=self._registration_changed
-        )
+        with making(name, file, key):
+            registrar: Registrar = made(
+                registrar_settings(table), sip.tokens, on_change=self._registration_changed
+            )
         registrar.gruus = self.gruus if table.gruu else None
         self.location.expired = registrar.expired
         return Registration(
@@ -187,18 +189,19 @@ class SIPRole(Role):
         name = self.config.service.class_
         made = named_class(name, Proxy, file, "service.class") if name else Proxy
         sip = self.sip
-        proxy: Proxy = made(
-            sip.transactions,
-            sip.transport,
-            sip.locator,
-            sip.domains,
-            Location(self.location.store, self._known, self._reactor.seconds, self.gruus),
-            self.authenticator,
-            self.record_routes,
-            proxy_settings(self.config),
-            self._trusts,
-            self.events,
-        )
+        with making(name, file, "service.class"):
+            proxy: Proxy = made(
+                sip.transactions,
+                sip.transport,
+                sip.locator,
+                sip.domains,
+                Location(self.location.store, self._known, self._reactor.seconds, self.gruus),
+                self.authenticator,
+                self.record_routes,
+                proxy_settings(self.config),
+                self._trusts,
+                self.events,
+            )
         self._use_routing(proxy)
         self._use_forwarding(proxy, self._prepare_forwarding(self.config, file))
         return proxy

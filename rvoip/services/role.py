@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 from twisted.application.service import IServiceCollection
@@ -26,7 +25,7 @@ from rvoip.services.process import Signals
 from rvoip.services.reloading import restart_keys
 from rvoip.services.sip import SIPService
 
-__all__ = ["Role", "RoleOptions", "build", "named_class"]
+__all__ = ["Role", "RoleOptions", "build"]
 
 _log = Logger()
 
@@ -143,6 +142,12 @@ class Role(OrderedService):
         handing_over = bool(listeners) and all(one.inherited for one in listeners)
         if not handing_over:
             sip.admission.drain()
+        _log.info(
+            "Draining: {what}; a second SIGTERM ends at once",
+            what="the next process takes what comes when no call rings"
+            if handing_over
+            else "no new work is taken",
+        )
         deadline = self._reactor.seconds() + self.config.service.drain_max
 
         def look() -> None:
@@ -224,15 +229,3 @@ def use_monotonic_time(reactor: Any) -> None:
     """Have the reactor's clock never run backwards: Twisted's own is wall time."""
     if getattr(reactor, "seconds", None) is not None and hasattr(reactor, "installWaker"):
         reactor.seconds = time.monotonic
-
-
-def named_class(name: str, base: type, file: str, key: str) -> type:
-    """The class that a key of the configuration names; `ConfigError` when it is no `base`."""
-    module_name, _, class_name = name.rpartition(".")
-    try:
-        found = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(file, key, f"{name!r} cannot be imported: {error}") from None
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise ConfigError(file, key, f"{name!r} is no subclass of {base.__module__}.{base.__name__}")
-    return found

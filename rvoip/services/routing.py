@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from importlib import import_module
 from typing import Any
 
 from twisted.application.service import Service
 
 from rvoip.common.errors import ConfigError
 from rvoip.common.events import EventBus, Subscription
+from rvoip.protocols.transport.dns import DNSClient
 from rvoip.proxy.aliases import Aliases
-from rvoip.proxy.enum_lookup import EnumLookup
+from rvoip.proxy.enum_lookup import MOST_LOOKUPS, EnumLookup
 from rvoip.proxy.events import HungUp
 from rvoip.proxy.gateways import Gateways, GatewaySet
 from rvoip.proxy.interfaces import IRouter
@@ -22,6 +22,7 @@ from rvoip.proxy.router import Router, RoutingRules
 from rvoip.proxy.routes import RouteTable
 from rvoip.services.calls import CallOver
 from rvoip.services.config import Proxy as ProxyTable
+from rvoip.services.named import imported, making
 from rvoip.services.routing_rules import aliases_of, peers_of, plan_of, routes_of, sets_of
 from rvoip.services.sip import SIPService
 
@@ -55,11 +56,9 @@ def make_router(name: str, reactor: Any, file: str) -> Any:
 
     Raises `ConfigError` when there is none, or it is no `IRouter`.
     """
-    module_name, _, class_name = name.rpartition(".")
-    try:
-        made = getattr(import_module(module_name), class_name)(reactor)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise ConfigError(file, "proxy.router", f"{name!r} cannot be made: {error}") from None
+    found = imported(name, file, "proxy.router")
+    with making(name, file, "proxy.router"):
+        made = found(reactor)
     if not IRouter.providedBy(made):
         raise ConfigError(file, "proxy.router", f"{name!r} does not implement IRouter")
     return made
@@ -76,6 +75,8 @@ class Routing(Service):
         self._sip = sip
         self._events = events
         self._ended: list[Subscription[Any]] = []
+        # Strangers may have numbers looked up: that must not keep next hops from being found.
+        self._enum_dns = DNSClient(sip.resolver, reactor, max_in_flight=MOST_LOOKUPS)
         self._plugin: Any = None
         self._plugin_name = ""
         self.gateways = Gateways(reactor.seconds, random.SystemRandom().random)
@@ -121,7 +122,7 @@ class Routing(Service):
         routes = routes_of(table, plan, names, {one.name for one in peers}, file)
         enum = None
         if table.enum:
-            enum = EnumLookup(self._sip.locator.dns, table.enum, self._reactor)
+            enum = EnumLookup(self._enum_dns, table.enum, self._reactor)
         rules = RoutingRules(RouteTable(routes, plan), aliases_of(table, plan, file), plan, enum)
         plugin = self._plugin
         if table.router != self._plugin_name:

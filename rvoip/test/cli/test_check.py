@@ -133,7 +133,10 @@ class CheckTests(TestCase):
         before = os.getcwd()
         os.chdir(self.folder)
         self.addCleanup(os.chdir, before)
-        self.patch(sys, "path", list(sys.path))
+        # The folder that a command is started in is none of those that twistd looks into.
+        self.patch(sys, "path", [path for path in sys.path if path not in ("", ".", os.getcwd(), before)])
+        self.assertIn("No module named", self.check('[service]\nclass = "own_core_for_check.Own"\n'))
+        sys.path.insert(0, str(self.folder))
         self.assertEqual(self.check('[service]\nclass = "own_core_for_check.Own"\n'), "")
         self.assertIn(
             "is no subclass of", self.check('[service]\nclass = "own_core_for_check.Own"\n', "registrar")

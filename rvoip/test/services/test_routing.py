@@ -104,7 +104,7 @@ class ConfigTests(RoleCase):
             ('[proxy]\nalias_store = "sqlite:none.db"', "proxy.alias_store: "),
             ('[proxy]\nalias_store = "mysql:x"', "proxy.alias_store: 'mysql:x' is not sqlite:PATH"),
             ('[proxy.numbers]\ncountry = "+49"', "proxy.numbers: country '+49' is not made of digits"),
-            ('[proxy]\nrouter = "no.such.Router"', "proxy.router: 'no.such.Router' cannot be made"),
+            ('[proxy]\nrouter = "no.such.Router"', "proxy.router: 'no.such.Router' cannot be imported"),
             (f'[proxy]\nrouter = "{__name__}.NoRouter"', "does not implement IRouter"),
         ):
             self.assertIn(said, self.refused(text), text)
