@@ -12,7 +12,10 @@ from rvoip.protocols.transport.dns import DNSClient
 from rvoip.protocols.transport.dns_records import NAPTR, Outcome, Question, host_name
 from rvoip.proxy.enum import MOST_STEPS, choose, enum_domain
 
-__all__ = ["EnumLookup"]
+__all__ = ["MOST_LOOKUPS", "EnumLookup"]
+
+MOST_LOOKUPS = 64
+"""Questions under way, beyond which numbers are not looked up: who dials at random shall not flood DNS."""
 
 
 class EnumLookup:
@@ -32,6 +35,8 @@ class EnumLookup:
 
     async def find(self, number: str) -> list[SipURI]:
         """The SIP URIs of a number (+ and digits), most wanted first, maybe none; never fails."""
+        if self._dns.in_flight >= MOST_LOOKUPS:
+            return []
         searching = Deferred.fromCoroutine(self._search(number))
         try:
             return await searching.addTimeout(self._timeout, self._clock)

@@ -75,8 +75,9 @@ class SIPService(Service):
         self.transport.receiver = self.transactions
         clock = cast(IReactorTime, reactor)
         families = sorted({6 if ":" in one.host else 4 for one in self._addresses})
+        self.resolver = make_resolver(reactor, config.sip.dns)
         self.locator = Locator(
-            make_resolver(reactor, config.sip.dns),
+            self.resolver,
             clock,
             supported=tuple(
                 name

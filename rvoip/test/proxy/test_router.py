@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from rvoip.protocols.transport.dns_records import NAPTR, Answer, Outcome, Question
 from rvoip.proxy.aliases import Aliases, read_aliases
-from rvoip.proxy.enum_lookup import EnumLookup
+from rvoip.proxy.enum_lookup import MOST_LOOKUPS, EnumLookup
 from rvoip.proxy.gateways import Gateway, Gateways, GatewaySet, SetRules
 from rvoip.proxy.numbers import NumberPlan
 from rvoip.proxy.pattern import Pattern
@@ -39,6 +39,7 @@ class Naptrs:
         self.records = records
         self.asked: list[Question] = []
         self.silent = False
+        self.in_flight = 0
 
     def ask(self, question: Question) -> Deferred[Answer]:
         self.asked.append(question)
@@ -375,6 +376,15 @@ class EnumTests(RouterBase):
         self.assertEqual(self.gw.take(), [])
         scene.advance(0.2)
         self.assertEqual(self.arrived(self.gw), "sip:0301234567@10.0.2.2")
+
+    def test_too_many_lookups(self) -> None:
+        """Whoever dials at random does not flood DNS."""
+        dns = self.records("sip:first@10.0.2.3")
+        dns.in_flight = MOST_LOOKUPS
+        self.make(route("sip:10.0.2.2", prefix="+"), dns=dns)
+        self.call("sip:0301234567@example.test")
+        self.assertEqual(self.arrived(self.gw), "sip:0301234567@10.0.2.2")
+        self.assertEqual(dns.asked, [])
 
     def test_not_for_names(self) -> None:
         dns = self.records("sip:first@10.0.2.2")
