@@ -23,6 +23,9 @@ from rvoip.registrar.stores.factory import open_store
 
 __all__ = ["Location", "LocationService"]
 
+COUNT_EVERY = 10
+"""Seconds between two counts of a store that is shared."""
+
 
 class LocationService(Service):
     """Opens the store with the role, expires bindings once a second, closes it with the role."""
@@ -43,7 +46,8 @@ class LocationService(Service):
             self.store: Any = open_store(url, reactor)
         except StoreError as error:
             raise StartError(str(error)) from None
-        self._counts: Counts | None = None
+        self._counts = Counts(0, 0)
+        self._counting = 0
         self._loop = LoopingCall(self._expire)
         self._loop.clock = reactor
 
@@ -58,6 +62,8 @@ class LocationService(Service):
     def startService(self) -> None:
         """Begin to expire."""
         super().startService()
+        if not self.store.at_once:
+            self._count()
         self._loop.start(1.0, now=False)
 
     def stopService(self) -> Deferred[None]:
@@ -69,13 +75,16 @@ class LocationService(Service):
         return succeed(None) if closed is None else closed
 
     def counts(self) -> Counts:
-        """How many AORs and bindings there are; of a store that others share, a second ago."""
-        if self._counts is None:
-            counts = self.store.count()
-            if isinstance(counts, Counts):
-                return counts
-            counts.addCallbacks(self._counted, _ignore)
-        return self._counts or Counts(0, 0)
+        """How many AORs and bindings there are; in a shared store, up to `COUNT_EVERY` seconds ago."""
+        if self.store.at_once:
+            counts: Counts = self.store.count()
+            return counts
+        return self._counts
+
+    def _count(self) -> None:
+        """Ask anew: for a server that may mean to go through all of them."""
+        self._counting = COUNT_EVERY
+        self.store.count().addCallbacks(self._counted, _ignore)
 
     def _counted(self, counts: Counts) -> None:
         self._counts = counts
@@ -84,10 +93,12 @@ class LocationService(Service):
         removed = self.store.expire(self._reactor.seconds(), self._wall())
         if isinstance(removed, Deferred):
             removed.addCallbacks(self._expired, _ignore)
-            if self._counts is not None:
-                self.store.count().addCallbacks(self._counted, _ignore)
         else:
             self._expired(removed)
+        if not self.store.at_once:
+            self._counting -= 1
+            if self._counting <= 0:
+                self._count()
 
     def _expired(self, removed: Sequence[Removed]) -> None:
         if removed:
