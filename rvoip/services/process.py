@@ -9,11 +9,8 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 __all__ = ["Signals"]
-
-_log = Logger()
 
 
 class Signals(Service):
@@ -67,7 +64,6 @@ class Signals(Service):
         self._reactor.callFromThread(self._begin)
 
     def _begin(self) -> None:
-        _log.info("Draining: no new work is taken; a second SIGTERM ends at once")
         self._drain().addBoth(self._drained)
 
     def _drained(self, result: object) -> None:
