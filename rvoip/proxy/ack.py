@@ -37,6 +37,8 @@ def forward_ack(proxy: Proxy, request: Request, flow: Flow) -> None:
             destination = proxy.inbound.in_dialog(request, flow, entered)
             ack = forwarded(request, None)
         else:
+            while proxy.dialogs.topology.reveal_uri(request):
+                continue
             taker = None if request.has("route") else proxy.dialogs.acknowledged(request)
             if taker is None:
                 return
@@ -44,6 +46,9 @@ def forward_ack(proxy: Proxy, request: Request, flow: Flow) -> None:
             destination = Destination(uri, flow_token=taker.flow_token)
             ack = forwarded(request, uri)
         proxy.outgoing.keep_back(ack, proxy.trusted(flow))
+        if proxy.settings.topology_hiding:
+            ack.remove("via")
+            ack.remove("contact")
         waiting = None if proxy.passing is None else proxy.passing.ack(ack, flow)
         if waiting is None:
             _send(proxy, ack, destination)

@@ -49,6 +49,7 @@ class ResponseContext:
         "breadth",
         "final",
         "fork",
+        "hides",
         "incoming",
         "left",
         "mark",
@@ -94,6 +95,8 @@ class ResponseContext:
         """What of that no branch has that is under way (RFC 5393 section 5.3.3)."""
         self.incoming = incoming
         self.sender = sender
+        self.hides = proxy.settings.topology_hiding
+        """Whether each side is hidden from the other."""
         self.marks = Marks()
         self.pinned = pinned
         self.passage = passage
@@ -260,7 +263,7 @@ class ResponseContext:
                     return
             branch.heard = True
         response.remove_first_value("via")
-        if not response.has("via"):
+        if not response.has("via") and not self.hides:
             # It was for us alone (step 3); nobody can be told of it.
             if status >= 200:
                 self._failed(branch, 502)
@@ -276,6 +279,8 @@ class ResponseContext:
             self._say_why_cancelled(_ELSEWHERE)
         incoming = self.incoming
         self.proxy.outgoing.keep_back_identity(response, client.flow, incoming.trusted or incoming.ours)
+        if self.hides:
+            self.proxy.dialogs.hide(response, self.transaction.request, self.transaction.flow, self.marks)
         branch.response = response
         if 300 <= status < 400 and follow(self, branch, response):
             return

@@ -20,6 +20,7 @@ from rvoip.proxy.ends import Ends, Taker
 from rvoip.proxy.forward import drop_routes, undo_strict_route
 from rvoip.proxy.interfaces import IDomains
 from rvoip.proxy.record_route import End, RecordRoutes, address_key, flow_token
+from rvoip.proxy.topology import Topology
 
 __all__ = ["DIALOG_MAKING", "Dialogs", "Entered", "Marks"]
 
@@ -65,6 +66,7 @@ class Dialogs:
         self.domains = domains
         self.routes = routes
         self.ends = Ends()
+        self.topology = Topology(domains, routes)
 
     def enter(self, request: Request, came: Flow) -> Entered | None:
         """Remove the Route values that name us (section 16.4); `came` is the flow of the request.
@@ -113,13 +115,23 @@ class Dialogs:
             drop_routes(request, own)
         if last is None or not last.params:
             return None
+        hidden = self.topology.hidden_routes(last)
+        if hidden:
+            hop = address_key(parse_name_addr(hidden[0]).uri)
+            for value in reversed(hidden):
+                request.insert("route", value)
         # Of several values in a row the last one decides: each end is named in its own, the sender's first.
         if tag is not None:
             call_id = request.call_id
-            target = address_key(request.uri)
-            leads = self.routes.recognise(last, call_id, End(tag, hop, target))
-            if leads is not None and (leads.exact or self.ends.is_at(call_id, tag, target)):
-                return Entered(leads.token)
+            while True:
+                target = address_key(request.uri)
+                leads = self.routes.recognise(last, call_id, End(tag, hop, target))
+                if leads is None:
+                    break
+                if leads.exact or self.ends.is_at(call_id, tag, target):
+                    return Entered(leads.token)
+                if not self.topology.reveal_uri(request):
+                    break
         if last.user is None:
             return None
         leads = self.routes.recognise(last, "", _PATH)
@@ -189,6 +201,10 @@ class Dialogs:
             self.seal(response, response.call_id, marks)
         except SIPParseError:
             response.remove("record-route")  # nobody could use it
+
+    def hide(self, response: Response, asked: Request, came: Flow, marks: Marks) -> None:
+        """Take out of a response, sealed already, what its receiver is not to see: see `Topology`."""
+        self.topology.hide_response(response, asked, came, [*marks.tokens, *marks.made.values(), _NOWHERE])
 
     def _answerer(self, response: Response, marks: Marks, above: str = "") -> End:
         """The end that a response comes from; `above` holds what stands above our values in it."""

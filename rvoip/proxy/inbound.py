@@ -83,6 +83,9 @@ class Inbound:
             destination = self.in_dialog(request, transaction.flow, entered)
             self._launch(transaction, Targets.parallel([destination]), context)
             return None
+        revealed = False
+        while self.proxy.dialogs.topology.reveal_uri(request):
+            revealed = True  # a Contact of ours, which somebody was told of
         uri = request.uri
         if not isinstance(uri, SipURI):
             if not (self.proxy.routers and isinstance(uri, TelURI)) or request.has("route"):
@@ -90,7 +93,7 @@ class Inbound:
             own = True  # a number, for a router to make sense of
         else:
             # A preloaded route leads elsewhere, whatever the Request-URI says.
-            own = self.proxy.domains.serves(uri) and not request.has("route")
+            own = (revealed or self.proxy.domains.serves(uri)) and not request.has("route")
         if own or context.peer or not self.proxy.routers or request.has("route"):
             return self._admit(transaction, context, own)
         # A router may know a domain that strangers may send to.
@@ -241,7 +244,12 @@ class Inbound:
         passage = None if passing is None else passing.enter(transaction, targets)
         made = ResponseContext(self.proxy, transaction, targets, context, mark, wide, sender, pinned, passage)
         waiting = None if passage is None else passage.prepare()
-        if self.proxy.settings.stateless and passage is None and self.proxy.stateless.takes(targets):
+        if (
+            self.proxy.settings.stateless
+            and not made.hides
+            and passage is None
+            and self.proxy.stateless.takes(targets)
+        ):
             self.proxy.stateless.forward(made)
         elif waiting is None:
             made.start()

@@ -135,6 +135,9 @@ class Outgoing:
     def stamp(self, context: ResponseContext, branch: Branch, request: Request, flow: Flow) -> None:
         """What only the flow decides that the request goes out on: identity, Record-Route, Path."""
         hide_identity(request, self.proxy.trusted(flow))
+        if request.method == "REGISTER":
+            self._add_path(request, context.transaction.flow, flow)
+        hidden = self.proxy.dialogs.topology.hide_request(request, flow) if context.hides else ""
         end = context.sender
         if end is not None:
             values = self.proxy.dialogs.routes.values(
@@ -147,10 +150,8 @@ class Outgoing:
                 end,
             )
             for value, shown, token in reversed(values):
-                request.insert("record-route", value)
+                request.insert("record-route", f"{value[:-1]};h={hidden}>" if hidden else value)
                 context.marks.tokens[shown] = token
-        if request.method == "REGISTER":
-            self._add_path(request, context.transaction.flow, flow)
 
     def _add_path(self, request: Request, came: Flow, goes: Flow) -> None:
         """Have requests for a client come back through us, which has the way to it (RFC 3327, RFC 5626).

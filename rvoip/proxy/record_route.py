@@ -14,6 +14,7 @@ from base64 import b64decode, urlsafe_b64encode
 from hashlib import blake2s
 from typing import NamedTuple
 
+from rvoip.common.sealer import Sealer
 from rvoip.protocols.sip.uri import URI, SipURI
 from rvoip.protocols.transport.flow import Flow
 
@@ -80,10 +81,13 @@ class RecordRoutes:
         if not 16 <= len(secret) <= 32:
             raise ValueError(f"the secret must be 16 to 32 octets, not {len(secret)}")
         self._secret = secret
+        self.sealer = Sealer(secret, "topology")
+        """For what only we are to read when it comes back."""
 
     def use(self, secret: bytes) -> None:
         """Sign with another secret from now on."""
         self._secret = secret
+        self.sealer = Sealer(secret, "topology")
 
     def sign(self, call_id: str, token: str, end: End) -> str:
         """The ``d`` of a value: 24 hex digits."""

@@ -18,6 +18,7 @@ class ProxySettings:
     REGISTER for somebody else's registrar gets a Path, "supported" (where the client says so), "always" or
     "never". `assert_identity`: whoever has shown credentials is named in P-Asserted-Identity.
     `stateless`: what has one target is forwarded without transactions (RFC 3261 section 16.11).
+    `topology_hiding`: neither side sees where the other is, nor by way of whom; it needs `record_route`.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class ProxySettings:
         "ring",
         "stateless",
         "timer_c",
+        "topology_hiding",
     )
 
     def __init__(
@@ -47,6 +49,7 @@ class ProxySettings:
         path: str = "supported",
         assert_identity: bool = False,
         stateless: bool = False,
+        topology_hiding: bool = False,
     ) -> None:
         self.record_route = record_route
         self.authenticate = authenticate
@@ -59,3 +62,4 @@ class ProxySettings:
         self.path = path
         self.assert_identity = assert_identity
         self.stateless = stateless
+        self.topology_hiding = topology_hiding and record_route

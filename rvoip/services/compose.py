@@ -370,4 +370,5 @@ def proxy_settings(config: Config) -> ProxySettings:
         path=table.path,
         assert_identity=table.assert_identity,
         stateless=table.stateless,
+        topology_hiding=table.topology_hiding,
     )
