@@ -142,7 +142,7 @@ class Role(OrderedService):
         handing_over = bool(listeners) and all(one.inherited for one in listeners)
         if not handing_over:
             sip.admission.drain()
-        what = "the next process takes what comes when no call rings" if handing_over else "no new work is taken"
+        what = "the next process takes over when no call rings" if handing_over else "no new work is taken"
         _log.info("Draining: {what}; a second SIGTERM ends at once", what=what)
         _log.info(
             "Draining: {what}; a second SIGTERM ends at once",

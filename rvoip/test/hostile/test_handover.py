@@ -150,7 +150,7 @@ class HandoverTests(SynchronousTestCase):
             self.assertEqual(json.load(answer)["bindings"], 400)
         assert second is not None
         self.assertIsNone(second.poll())
-        self.assertIn("Draining: the next process takes", self.log.read_text())
+        self.assertIn("Draining: the next process takes over", self.log.read_text())
         self.assertNotIn("Traceback", self.log.read_text())
         self.assertNotIn("Nothing listens on", self.log.read_text())
 
