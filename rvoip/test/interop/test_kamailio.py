@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.kamailio import Kamailio
@@ -140,9 +142,9 @@ class NextHopTests(KamailioCase):
 class PreviousHopTests(KamailioCase):
     """A call of Kamailio's user to ours."""
 
-    def incoming(self, theirs: str, between: str, ours: str) -> None:
+    def incoming(self, theirs: str, between: str, ours: str, hidden: bool = False) -> None:
         """It needs no credentials; both proxies are in its dialog."""
-        role = self.role()
+        role = self.role(tables={"proxy": "topology_hiding = true"} if hidden else None)
         kamailio = self.kamailio(role.uri(between))
         caller = self.at_kamailio(kamailio, "erin", theirs)
         callee = self.pjsip(role, "bob", ours)
@@ -150,7 +152,13 @@ class PreviousHopTests(KamailioCase):
         self.assertEqual(caller.received("^SIP/2.0 407 "), [])
         routes = self.recorded(callee)
         self.assertIn(role.host, routes[0])
-        self.assertIn(kamailio.host, routes[-1])
+        if hidden:
+            invite = callee.received("^INVITE ")[0].partition("\n\n")[0]
+            self.assertEqual(len(re.findall("^Via: ", invite, re.M)), 1)
+            self.assertNotIn(f"sip:{kamailio.host}", "".join(routes))
+            self.assertRegex(invite, f"(?m)^Contact: .*<sip:th\\.[a-z2-7]+@{role.host}")
+        else:
+            self.assertIn(kamailio.host, routes[-1])
         role.said(f"call sip:erin@.* -> sip:bob@{DOMAIN}.*: 200 ")
 
     def test_udp(self) -> None:
@@ -162,6 +170,10 @@ class PreviousHopTests(KamailioCase):
     def test_tcp_to_tls(self) -> None:
         """Both proxies change the transport."""
         self.incoming("tcp", "udp", "tls")
+
+    def test_hidden(self) -> None:
+        """Neither phone sees the other's side, and both hold and hang up all the same."""
+        self.incoming("udp", "udp", "udp", hidden=True)
 
     def test_cancel(self) -> None:
         """A CANCEL crosses both, and the 487 comes back."""
