@@ -14,6 +14,7 @@ from rvoip.services.compose import SIPRole
 from rvoip.services.routing import Routing
 from rvoip.test.proxy.scene import sip
 from rvoip.test.services.roles import RoleCase
+from rvoip.testing.phone import CallFailed
 
 PEER = '[[proxy.peer]]\nname = "p"\nnetworks = ["127.0.64.0/24"]\ncall_out = true\n'
 
@@ -206,6 +207,42 @@ class RunningTests(RoleCase):
         assert isinstance(invite, Request)
         self.assertEqual(invite.uri_text, "sip:0301@127.0.64.31:5060")
         self.assertEqual(role.screen.refused, 0)
+
+    def test_whose_word_counts(self) -> None:
+        """P-Asserted-Identity is believed of a peer with `identity`; to call out is another right."""
+        self.run_role(
+            '[[proxy.peer]]\nname = "believed"\nnetworks = ["127.0.64.32"]\nidentity = true\n'
+            '[[proxy.peer]]\nname = "caller"\nnetworks = ["127.0.64.33"]\ncall_out = true\n'
+            '[[proxy.route]]\nprefix = "0"\nto = "sip:127.0.64.31:5060"\n'
+            "[registrar]\nauthenticate = false\n"
+        )
+        bob = self.phone("bob@example.test", "127.0.64.31", port=5060)
+        self.reactor.result_of(bob.register())
+        identity = ("P-Asserted-Identity", "<sip:+49301@trunk.test>")
+        for host, believed, calls_out in (
+            ("127.0.64.32", True, False),
+            ("127.0.64.33", False, True),
+            ("127.0.64.34", False, False),
+        ):
+            peer = self.phone("peer@elsewhere.test", host)
+            call = peer.call("sip:bob@example.test", headers=[identity])
+            self.reactor.result_of(call.established())
+            invite = bob.received("INVITE")[-1]
+            self.assertEqual(invite.has("p-asserted-identity"), believed, host)
+            self.reactor.result_of(call.bye())
+            call = peer.call("sip:0301@example.test")
+            if calls_out:
+                self.reactor.result_of(call.established())
+                self.reactor.result_of(call.bye())
+            else:
+                failure = self.failureResultOf(self.wait(call), CallFailed)
+                self.assertIn("403", str(failure.value), host)
+
+    def wait(self, call: Any) -> Any:
+        """Fires with what became of a call, after a second."""
+        established = call.established()
+        self.reactor.advance(1.0)
+        return established
 
     def test_a_refused_peer(self) -> None:
         role = self.run_role(
