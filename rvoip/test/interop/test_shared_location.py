@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from rvoip.test.interop.case import InteropTestCase
@@ -33,11 +33,13 @@ class SharedLocation:
     limit: ClassVar[int] = int(90 + _OUTAGE)
     server: Any
 
-    def node(self, number: int, url: str, users: tuple[str, ...]) -> Role:
-        """A registrar and proxy with the store at `url`."""
+    def node(
+        self, number: int, url: str, users: tuple[str, ...], more: Mapping[str, str] | None = None
+    ) -> Role:
+        """A registrar and proxy with the store at `url`, and `more` tables."""
         role: Role = self.role(  # type: ignore[attr-defined]
             _HOSTS[number],
-            {"location": f'store = "{url}"', "log": "", "trace": ""},
+            {"location": f'store = "{url}"', "log": "", "trace": "", **(more or {})},
             users=users,
             name=f"node-{number}",
         )
@@ -68,14 +70,32 @@ class SharedLocation:
             alice.events.clear()
             bob.events.clear()
 
-    def test_expiry(self: Any) -> None:
-        """What ends is gone for both; what one unregisters too."""
+    def test_removal(self: Any) -> None:
+        """What an operator takes away at one node is gone at the other."""
         one, other = self.nodes()
         self.binds(one, "alice", "127.0.70.40:5070")
         self.assertEqual(len(other.bindings("alice")), 1)
         done = other.rvoip("binding", "remove", f"alice@{DOMAIN}")
         self.assertEqual(done.returncode, 0, done)
         self.assertEqual(one.bindings("alice"), [])
+
+    def test_expiry(self: Any) -> None:
+        """What ends is gone for both, and one of them says so."""
+        more = {"registrar": "min_expires = 1", "log": "activity = true"}
+        nodes = [self.node(number, self.server.url, ("alice", "bob"), more) for number in range(2)]
+        registering = self.sipp(
+            "register",
+            nodes[0].address,
+            users=[("alice", "pw-alice")],
+            keys={"contact": "127.0.70.40:5070", "expires": "3"},
+        )
+        registering.succeed()
+        self.assertEqual([len(node.bindings("alice")) for node in nodes], [1, 1])
+        said = f"registration expired: alice@{DOMAIN}"
+        until(lambda: sum([node.process.output.count(said) for node in nodes]), "its end is told")
+        self.assertEqual([node.bindings("alice") for node in nodes], [[], []])
+        time.sleep(2.5)  # each looks for what is over once a second
+        self.assertEqual(sum([node.process.output.count(said) for node in nodes]), 1)
 
     def load(self: Any, role: Role) -> SIPp:
         """Registrations, all through the outage."""
