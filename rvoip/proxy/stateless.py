@@ -91,6 +91,7 @@ class Stateless:
     def forward(self, context: ResponseContext) -> None:
         """Send a request on for which a response context was made, and forget both."""
         branch = context.branches[0]
+        branch.breadth = context.breadth
         try:
             waiting = self.proxy.outgoing.prepare(context, branch)
         except TransportError as error:

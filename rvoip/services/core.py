@@ -153,4 +153,6 @@ class Core:
             self.proxy.ack_received(request, flow)
 
     def response_unmatched(self, response: Response, flow: Flow) -> None:
-        """Dropped: see `Proxy.response_unmatched`."""
+        """See `Proxy.response_unmatched`; dropped where there is no proxy."""
+        if self.proxy is not None:
+            self.proxy.response_unmatched(response, flow)

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from rvoip.test.interop.case import InteropTestCase
-from rvoip.test.interop.processes import until
+from rvoip.test.interop.processes import free_port, until
 from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
 
@@ -120,3 +120,42 @@ class GRUUTests(InteropTestCase):
         self.assertIn(f"\nContact: <{gruu}>\n", bob.sent("^SIP/2.0 200 [^\\0]*^CSeq: \\d+ INVITE")[0])
         alice.hang_up()
         bob.hung_up()
+
+
+class StatelessTests(ForkingCase):
+    """Forwarding without transactions."""
+
+    def stateless(self, caller: str, callee: str, transport: str) -> tuple[Role, SIPp, SIPp]:
+        role = self.role(tables={"proxy": "stateless = true"})
+        waiting = self.sipp(callee, name="callee", calls=20, transport=transport)
+        self.binds(role, "bob", waiting.contact, transport)
+        calling = self.sipp(caller, role.address, name="caller", calls=20, rate=20, transport=transport)
+        calling.succeed()
+        waiting.succeed()
+        return role, calling, waiting
+
+    def test_calls(self) -> None:
+        for transport in "udp", "tcp":
+            role, _, _ = self.stateless("uac", "uas", transport)
+            self.assertEqual(role.get("/v1/transactions?limit=100")["transactions"], [])
+            role.close()
+            self.folder = self.folder / "next"
+            self.folder.mkdir()
+
+    def test_cancelled_calls(self) -> None:
+        _, calling, waiting = self.stateless("uac_cancel", "uas_cancel", "udp")
+        self.assertEqual(len(calling.received("^SIP/2.0 487 ")), 20)
+        self.assertEqual(len(waiting.received("^CANCEL ")), 20)
+
+
+class FamilyTests(ForkingCase):
+    def test_a_call_between_ipv4_and_ipv6(self) -> None:
+        """Each side is told the address of its own family (RFC 5658)."""
+        port = free_port("::1")
+        role = self.role(listen=[f"udp:[::1]:{port}"])
+        waiting = self.sipp("uas", host="::1", name="callee")
+        self.binds(role, "bob", waiting.contact, address=f"[::1]:{port}")
+        self.call(role, waiting)
+        (invite,) = waiting.received("^INVITE ")
+        first, second = re.findall("^Record-Route: <sip:([^;>]+)", invite, re.M)
+        self.assertEqual((first, second), (f"[::1]:{port}", role.address))

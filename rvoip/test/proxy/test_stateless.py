@@ -27,6 +27,7 @@ class StatelessTests(RoutingBase):
             invite, accepted = self.call(scene, alice, bob)
             self.assertEqual(scene.leftovers(), [])
             self.assertEqual((len(invite.vias), len(accepted.vias)), (2, 1))
+            self.assertEqual((invite.get("max-breadth"), invite.get("max-forwards")), ("60", "69"))
             self.both_ways(scene, alice, bob, invite, accepted)
 
     def test_phones(self) -> None:
