@@ -19,7 +19,8 @@ from rvoip.cli.user import open_store
 from rvoip.common.printable import printable
 from rvoip.protocols.sip.grammar import format_host, format_host_port
 from rvoip.protocols.transport.addresses import ListenAddress, default_port, is_wildcard
-from rvoip.services.config import Config, listen_addresses, load
+from rvoip.services.config import Config, load
+from rvoip.services.config_rules import listen_addresses
 from rvoip.users.accounts import Account
 
 __all__ = ["CONFIG", "configure"]

@@ -13,13 +13,14 @@ import msgspec
 
 from rvoip.common.problem import HTTPError
 
-__all__ = ["ANYONE", "Guard", "Principal", "check_browser", "is_loopback"]
+__all__ = ["ANYONE", "Guard", "Principal", "check_browser", "is_bearer", "is_loopback"]
 
 TOKEN_LIMIT: Final = 4096
-"""Characters of a token; JSON Web Tokens are longer than keys."""
+"""Characters of the header that a token comes in; JSON Web Tokens are longer than keys."""
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?", re.ASCII)
-_BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/=:-]+) *", re.ASCII | re.IGNORECASE)
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=:-]+", re.ASCII)
+_BEARER: Final = re.compile(rf"bearer +({_TOKEN.pattern}) *", re.ASCII | re.IGNORECASE)
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -114,6 +115,11 @@ def _token(authorization: list[str], api_key: list[str]) -> str | None:
         return api_key[0].strip(" \t") or None
     match = _BEARER.fullmatch(authorization[0])
     return match[1] if match else None
+
+
+def is_bearer(token: str) -> bool:
+    """Tell whether a caller can send this token behind `Bearer `."""
+    return len("Bearer ") + len(token) <= TOKEN_LIMIT and _TOKEN.fullmatch(token) is not None
 
 
 def is_loopback(host: str) -> bool:

@@ -7,19 +7,17 @@ tables that it names and checks the whole file.
 from __future__ import annotations
 
 import os
-import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
 from rvoip.common.config import ConfigPath, ListenURL, StoreURL, load_config
-from rvoip.common.errors import ConfigError
-from rvoip.protocols.transport.addresses import ListenAddress, parse_listen
+from rvoip.services.config_rules import check_rules
 from rvoip.services.forwarding import ForwardTable
 from rvoip.services.routing_tables import AliasTable, GatewaySetTable, NumbersTable, PeerTable, RouteTable
-from rvoip.services.table import Count, Seconds, Table
+from rvoip.services.table import LONGEST, Count, Seconds, Table
 
-__all__ = ["Config", "load", "listen_addresses"]
+__all__ = ["Config", "load"]
 
 
 class SIPLimits(Table):
@@ -46,7 +44,7 @@ class SIP(Table):
     """Listening addresses, `transport:host:port`; `[::1]` for IPv6."""
     domains: list[str] = field(default_factory=list)
     """Domains served here; the listening addresses stand for the first one."""
-    t1: Seconds = 0.5
+    t1: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     """T1 in seconds, from which all SIP timers follow (RFC 3261 section 17.1.1.1)."""
     force_rport: bool = False
     """Answer to the source port even where a request has no `rport`: for clients behind NAT."""
@@ -157,7 +155,7 @@ class Guard(Table):
 class Service(Table):
     """`[service]`: the process."""
 
-    drain_max: Annotated[float, Meta(ge=0)] = 30.0
+    drain_max: Annotated[float, Meta(ge=0, le=LONGEST)] = 30.0
     """Seconds that a stop waits for what is under way."""
     class_: str = field(default="", name="class")
     """`package.Class` that takes the place of the role's core class: of `Proxy` in a proxy, of `Registrar` \
@@ -188,11 +186,11 @@ class Registrar(Table):
 
     authenticate: bool = True
     """Ask for digest credentials."""
-    default_expires: Annotated[int, Meta(ge=1)] = 3600
-    """Seconds of a registration that does not say."""
+    default_expires: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)] = 3600
+    """Seconds of a registration that does not say; `max_expires` where that is less."""
     min_expires: Annotated[int, Meta(ge=0)] = 60
     """Shorter ones are refused with 423."""
-    max_expires: Annotated[int, Meta(ge=1)] = 86400
+    max_expires: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)] = 86400
     """Longer ones are cut."""
     max_contacts: Annotated[int, Meta(ge=1)] = 10
     """Contacts of one address-of-record; more are refused with 403."""
@@ -204,7 +202,7 @@ class Registrar(Table):
     """Give devices that ask for it a GRUU, a URI that leads to them alone (RFC 5627)."""
     nat_ping: Literal["none", "crlf", "options"] = "none"
     """What is sent to phones behind NATs to keep their way open: nothing, CRLF over UDP, or OPTIONS."""
-    nat_ping_interval: Annotated[float, Meta(ge=1)] = 25.0
+    nat_ping_interval: Annotated[float, Meta(ge=1, le=LONGEST)] = 25.0
     """Seconds between two of them to the same phone; all phones are spread over this time."""
     strict_path: bool = False
     """Refuse with 420 a REGISTER with a Path whose phone does not say that it supports that (RFC 3327 \
@@ -241,7 +239,7 @@ requests for foreign domains (unset)."""
 beside the accounts."""
     fork: Literal["parallel", "sequential"] = "parallel"
     """Ring all contacts of a user at once, or by falling q."""
-    ring: Annotated[float, Meta(ge=0)] = 0.0
+    ring: Annotated[float, Meta(ge=0, le=LONGEST)] = 0.0
     """Seconds that phones ring before those of lower q do (`sequential`); 0: until they answer or refuse."""
     late_fork: bool = True
     """Ring a phone too that registers while its user is called."""
@@ -260,7 +258,7 @@ are forgotten. 0: none. They need `record_route`."""
     path: Literal["supported", "always", "never"] = "supported"
     """When a REGISTER that a route leads to another registrar gets a Path of ours (RFC 3327): where the \
 client says that it supports that, always or never."""
-    timer_c: Annotated[float, Meta(ge=1)] = 185.0
+    timer_c: Annotated[float, Meta(ge=1, le=LONGEST)] = 185.0
     """Seconds without any further response after which a ringing phone is cancelled, and the caller told \
 408; over 3 minutes by RFC 3261 section 16.6 step 11."""
     router: str = ""
@@ -346,46 +344,5 @@ def load(path: str | None, role: str, environ: dict[str, str] | None = None) -> 
         role=role,
         overridable=OVERRIDABLE,
     )
-    _check(config, path or "defaults")
+    check_rules(config, path or "defaults")
     return config
-
-
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.\-\[\]:_]+\Z").match
-
-
-def _check(config: Config, file: str) -> None:
-    """What no type says."""
-    addresses = listen_addresses(config, file)
-    for number, origin in enumerate(config.sip.ws_origins):
-        if origin != "*" and not _ORIGIN(origin):
-            reason = f"{origin!r} is no origin"
-            raise ConfigError(
-                file, f"sip.ws_origins[{number}]", reason, "write https://host or https://host:port"
-            )
-    if any(one.transport in ("TLS", "WSS") for one in addresses) and not (
-        config.tls.certificate and config.tls.private_key
-    ):
-        raise ConfigError(
-            file,
-            "tls.certificate",
-            "a tls: or wss: address needs a certificate",
-            "set certificate and private_key",
-        )
-    registrar = config.registrar
-    if registrar is not None and registrar.min_expires > registrar.max_expires:
-        raise ConfigError(file, "registrar.min_expires", "is above max_expires", "lower it")
-    if not config.auth.algorithms:
-        raise ConfigError(file, "auth.algorithms", "is empty", "name at least one")
-
-
-def listen_addresses(config: Config, file: str) -> list[ListenAddress]:
-    """The parsed `[sip] listen`; `ConfigError` for one that is none."""
-    addresses = []
-    for number, text in enumerate(config.sip.listen):
-        try:
-            addresses.append(parse_listen(text))
-        except ValueError as error:
-            raise ConfigError(file, f"sip.listen[{number}]", str(error)) from None
-    if not addresses:
-        raise ConfigError(file, "sip.listen", "is empty", "name at least one address")
-    return addresses

@@ -26,7 +26,8 @@ from rvoip.protocols.transport.resolver import make_resolver
 from rvoip.protocols.transport.tls import TLSContexts, TLSName, TLSSettings
 from rvoip.services import config as schema
 from rvoip.services.admission import Admission
-from rvoip.services.config import Config, listen_addresses
+from rvoip.services.config import Config
+from rvoip.services.config_rules import listen_addresses
 from rvoip.services.domains import Domains
 from rvoip.services.tokens import TokenSource
 

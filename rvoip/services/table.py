@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Count", "Seconds", "Table"]
+__all__ = ["LONGEST", "Count", "Seconds", "Table"]
 
-Seconds = Annotated[float, Meta(gt=0)]
+LONGEST: Final = 365 * 86400
+"""Seconds of the longest time that a configuration may ask for."""
+
+Seconds = Annotated[float, Meta(ge=0.001, le=LONGEST)]
 Count = Annotated[int, Meta(ge=0)]
 
 

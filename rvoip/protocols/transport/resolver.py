@@ -17,7 +17,7 @@ from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import split_host_port
 from rvoip.protocols.transport.addresses import canonical_host
 
-__all__ = ["make_resolver"]
+__all__ = ["make_resolver", "parse_server"]
 
 PAYLOAD: Final = 1232
 """Octets of an answer that we take over UDP (RFC 6891): what passes every path without fragments."""
@@ -47,7 +47,7 @@ def make_resolver(
     changed; 127.0.0.1 where it names none. Raises ValueError for a server that is no numeric address.
     """
     if servers:
-        return cast(IResolver, _Resolver(reactor, [_server(text) for text in servers]))
+        return cast(IResolver, _Resolver(reactor, [parse_server(text) for text in servers]))
     return cast(IResolver, _SystemResolver(reactor, resolv_conf, hosts_file))
 
 
@@ -147,7 +147,8 @@ def _system_servers(path: str) -> list[_Address]:
     return addresses[:_MAX_SERVERS] or [("127.0.0.1", dns.PORT)]
 
 
-def _server(text: str) -> _Address:
+def parse_server(text: str) -> tuple[str, int]:
+    """The numeric address and the port of a DNS server, as `make_resolver` takes it; or ValueError."""
     bare = text if text.count(":") < 2 or text.startswith("[") else f"[{text}]"
     try:
         host, port = split_host_port(bare, "server")

@@ -8,7 +8,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.transport.handshake import PATHS
-from rvoip.services.config import listen_addresses, load
+from rvoip.services.config import load
+from rvoip.services.config_rules import listen_addresses
 from rvoip.test.docs.test_school_registrar import ROOT
 
 PAGE = ROOT / "docs" / "howto" / "browsers.md"

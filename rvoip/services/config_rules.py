@@ -1,0 +1,136 @@
+"""What no type of the schema says: values that do not fit each other, or that nothing can use."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rvoip.common.errors import ConfigError
+from rvoip.common.http_auth import TOKEN_LIMIT, is_bearer
+from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.grammar import is_host
+from rvoip.protocols.sip.uri import SipURI, parse_uri
+from rvoip.protocols.transport.addresses import ListenAddress, parse_listen
+from rvoip.protocols.transport.resolver import parse_server
+
+if TYPE_CHECKING:
+    from rvoip.services.config import Config, Registrar
+
+__all__ = ["check_rules", "listen_addresses"]
+
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.\-\[\]:_]+\Z").match
+_BLANKS: Final = re.compile(r"[\x00-\x20\x7f]").search
+
+
+def check_rules(config: Config, file: str) -> None:
+    """Raise `ConfigError` for the first value that cannot be meant."""
+    _check_sip(config, file)
+    _check_auth(config, file)
+    token = config.http.token
+    if token and not is_bearer(token):
+        raise ConfigError(
+            file,
+            "http.token",
+            "cannot be sent as a bearer token",
+            f"take up to {TOKEN_LIMIT - 7} ASCII letters, digits and . _ ~ + / = : -",
+        )
+    if config.registrar is not None:
+        _check_registrar(config.registrar, file)
+    _check_stores(config, file)
+
+
+def _check_sip(config: Config, file: str) -> None:
+    sip = config.sip
+    addresses = listen_addresses(config, file)
+    for number, domain in enumerate(sip.domains):
+        if not _is_domain(domain):
+            reason = f"{domain!r} is no domain"
+            raise ConfigError(
+                file, f"sip.domains[{number}]", reason, "write a host name or an address, as in example.net"
+            )
+    for number, origin in enumerate(sip.ws_origins):
+        if origin != "*" and not _ORIGIN(origin):
+            reason = f"{origin!r} is no origin"
+            raise ConfigError(
+                file, f"sip.ws_origins[{number}]", reason, "write https://host or https://host:port"
+            )
+    for number, server in enumerate(sip.dns):
+        try:
+            parse_server(server)
+        except ValueError as error:
+            raise ConfigError(file, f"sip.dns[{number}]", str(error)) from None
+    if any(one.transport in ("TLS", "WSS") for one in addresses) and not (
+        config.tls.certificate and config.tls.private_key
+    ):
+        raise ConfigError(
+            file,
+            "tls.certificate",
+            "a tls: or wss: address needs a certificate",
+            "set certificate and private_key",
+        )
+
+
+def _is_domain(text: str) -> bool:
+    name = text.removesuffix(".")
+    return len(name) <= 253 and is_host(name)
+
+
+def _check_auth(config: Config, file: str) -> None:
+    listed: tuple[tuple[str, Sequence[str]], ...] = (
+        ("auth.algorithms", config.auth.algorithms),
+        ("auth.qop", config.auth.qop),
+    )
+    for key, names in listed:
+        if not names:
+            raise ConfigError(file, key, "is empty", "name at least one")
+        if len(set(names)) != len(names):
+            raise ConfigError(file, key, "names one twice", "name each once")
+
+
+def _check_registrar(table: Registrar, file: str) -> None:
+    if table.min_expires > table.max_expires:
+        raise ConfigError(file, "registrar.min_expires", "is above max_expires", "lower it")
+    if table.default_expires < table.min_expires:
+        raise ConfigError(
+            file,
+            "registrar.default_expires",
+            f"{table.default_expires} is below min_expires, {table.min_expires}",
+            "raise it",
+        )
+    for number, route in enumerate(table.service_route):
+        bare = route[1:-1] if route.startswith("<") and route.endswith(">") else route
+        try:
+            fits = not _BLANKS(bare) and isinstance(parse_uri(bare), SipURI) and not set(bare) & set('<>,"')
+        except SIPParseError:
+            fits = False
+        if not fits:
+            reason = f"{route!r} is no sip: or sips: URI"
+            raise ConfigError(
+                file, f"registrar.service_route[{number}]", reason, "write it as in sip:edge.example.net;lr"
+            )
+
+
+def _check_stores(config: Config, file: str) -> None:
+    """Bindings need a database file of their own."""
+    scheme, _, path = config.location.store.partition(":")
+    if scheme != "sqlite":
+        return
+    place = os.path.realpath(path)
+    for key, url in (("users.store", config.users.store), ("records.sql", config.records.sql)):
+        if url.startswith("sqlite:") and os.path.realpath(url.removeprefix("sqlite:")) == place:
+            raise ConfigError(file, "location.store", f"is the file of {key}", "name another one")
+
+
+def listen_addresses(config: Config, file: str) -> list[ListenAddress]:
+    """The parsed `[sip] listen`; `ConfigError` for one that is none."""
+    addresses = []
+    for number, text in enumerate(config.sip.listen):
+        try:
+            addresses.append(parse_listen(text))
+        except ValueError as error:
+            raise ConfigError(file, f"sip.listen[{number}]", str(error)) from None
+    if not addresses:
+        raise ConfigError(file, "sip.listen", "is empty", "name at least one address")
+    return addresses
