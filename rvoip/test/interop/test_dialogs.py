@@ -209,6 +209,36 @@ class ProxyTests(DialogTestCase):
         ours.hung_up("us")
         ours.quit()
 
+    def test_by_way_of_kamailio(self) -> None:
+        """A caller whose outbound proxy is a Kamailio: two proxies in the route, of two makes."""
+        role = self.role()
+        kamailio = self.kamailio(role.uri("udp"))
+        callee = self.agent("bob", proxy=role.uri("udp"), t1=0.05)
+        callee.registered()
+        for count, transport in enumerate(("udp", "tcp"), 1):
+            caller = self.agent(
+                "erin", proxy=kamailio.uri(transport), transport=transport, name=f"erin-{transport}", t1=0.05
+            )
+            caller.call(f"sip:bob@{DOMAIN}")
+            callee.wait("incoming", count=count)
+            callee.do("progress", status=180)
+            caller.wait("call", state="early", status=180)
+            callee.do("answer")
+            caller.talks()
+            callee.wait("call", state="confirmed", count=count)
+            for phone in caller, callee:
+                for command in "hold", "resume", "update":
+                    known = len(phone.events("done", status=200))
+                    phone.do(command)
+                    phone.wait("done", status=200, count=known + 1)
+            (caller if count == 1 else callee).do("hangup")
+            caller.hung_up("us" if count == 1 else "peer")
+            callee.wait("call", state="disconnected", count=count)
+            caller.nothing_left()
+            caller.quit()
+        callee.nothing_left()
+        callee.quit()
+
     def test_between_two_of_ours(self) -> None:
         role = self.role()
         caller = self.agent("alice", proxy=role.uri("udp"), t1=0.05)
