@@ -9,7 +9,7 @@ from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.kamailio import Kamailio
 from rvoip.test.interop.pjsip import PJSIP
 from rvoip.test.interop.processes import until
-from rvoip.test.interop.roles import DOMAIN
+from rvoip.test.interop.roles import DOMAIN, Role
 
 Phone = Baresip | PJSIP
 
@@ -234,3 +234,41 @@ class EdgeTests(KamailioCase):
         phone.wait("registration", status=420)
         self.assertRegex(phone.receives("^SIP/2.0 420 "), "(?m)^Unsupported: path$")
         self.assertEqual(role.bindings("bob"), [])
+
+
+class HomeTests(KamailioCase):
+    """Kamailio as the registrar of a domain that we are an edge for (RFC 3327, RFC 5626)."""
+
+    def edge(self, kamailio: Kamailio) -> Role:
+        """A role that leads strangers to Kamailio's domain, and nowhere else."""
+        gateways = f'[[proxy.gateway_set]]\nname = "home"\ngateways = ["{kamailio.uri()}"]\nkeep_uri = true\n'
+        route = '[[proxy.route]]\ndomain = "kam.test"\nset = "home"\npublic = true\n'
+        return self.role("127.0.70.3", tables={"proxy": f"\n{gateways}{route}"}, name="edge")
+
+    def test_calls_come_by_the_connection(self) -> None:
+        kamailio = self.kamailio("sip:127.0.70.99")
+        role = self.edge(kamailio)
+        callee = Baresip(
+            self.folder,
+            self.host(),
+            "erin@kam.test",
+            outbound=role.uri("tcp"),
+            transport="tcp",
+            account=";sipnat=outbound",
+            modules=("uuid",),
+        )
+        self.addCleanup(callee.close)
+        callee.registered()
+        call_id = callee.sent("^REGISTER ")[0].split("Call-ID: ")[1].split("\n")[0]
+        passed = [one["text"] for one in role.ladder(call_id) if one["direction"] == "out"]
+        self.assertRegex(passed[0], rf"\nPath: <sip:[\w-]+@{role.host}:\d+;lr;ob;d=[0-9a-f]{{24}}>\r?\n")
+        caller = self.at_kamailio(kamailio, "frank")
+        self.talk(caller, callee, "sip:erin@kam.test", callee_hangs_up=True)
+        invite = callee.received("^INVITE ")[0]
+        self.assertIn(f"\nVia: SIP/2.0/TCP {role.address};", invite)
+        # Its own calls go out by us as well, without an account here.
+        callee.call(kamailio.uri(user="frank").replace(kamailio.address, "kam.test").partition(";")[0])
+        caller.rings()
+        caller.answer()
+        caller.talks()
+        caller.hang_up()
