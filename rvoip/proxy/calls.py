@@ -31,7 +31,7 @@ _GONE: Final = frozenset((408, 481))
 class Party:
     """One end of a call, and the way to it from here."""
 
-    __slots__ = ("address", "contact", "cseq", "flow_token", "routes", "value")
+    __slots__ = ("address", "contact", "cseq", "flow_token", "hidden", "routes", "value")
 
     def __init__(self, value: str, address: str) -> None:
         self.value = value
@@ -44,6 +44,8 @@ class Party:
         """Route values from here to it."""
         self.flow_token = ""
         """The only flow that reaches it, "" for where its address leads."""
+        self.hidden = ""
+        """Our Record-Route value that hides further ones (`rvoip.proxy.topology`), "" where none does."""
         self.cseq = 0
         """The last CSeq number that it used."""
 
@@ -152,7 +154,10 @@ class Calls:
         if call is None:
             call = Call(self._new_id(), key, request.call_id, began, now)
             call.callee = Party(str(response.get("to")), _address(went))
-            _reach(call.callee, response, went, tuple(reversed(_beyond(response, request))))
+            above, ours = _beyond(response, request)
+            _reach(call.callee, response, went, tuple(reversed(above)))
+            if ";h=" in ours:
+                call.callee.hidden = ours
             self._by_key[key] = self._by_id[call.id] = call
             self.total += 1
         # Where it came by twice, because a contact was another of our users, the outer pass knows the caller.
@@ -242,14 +247,15 @@ def _reach(party: Party, message: Request | Response, flow: Flow, routes: tuple[
     party.flow_token = flow.token if pinned else ""
 
 
-def _beyond(response: Response, request: Request) -> list[str]:
-    """The Record-Route values of those between us and whoever answered.
+def _beyond(response: Response, request: Request) -> tuple[list[str], str]:
+    """The Record-Route values of those between us and whoever answered, and ours below them.
 
     Those of the request come last in the response; ours, one or two, before them.
     """
     values = response.values("record-route")
     ahead = len(request.values("record-route")) if request.has("record-route") else 0
     above = values[: len(values) - ahead]
+    ours = ""
     while above and ";d=" in above[-1]:
-        above.pop()
-    return above
+        ours = above.pop()
+    return above, ours

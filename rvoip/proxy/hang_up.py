@@ -9,8 +9,10 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from rvoip.protocols.dialog.interfaces import IClientUser
+from rvoip.protocols.sip.address import parse_name_addr
 from rvoip.protocols.sip.errors import SIPError
-from rvoip.protocols.sip.message import Response
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Target
 from rvoip.proxy.calls import Call
@@ -48,6 +50,7 @@ async def _bye(proxy: Proxy, call: Call, to_callee: bool, reason: str) -> int:
     party = call.callee if to_callee else call.caller
     try:
         bye = call.bye(to_callee, reason)
+        _reveal(proxy, bye, party.hidden)
         flow = proxy.transport.flow_by_token(party.flow_token) if party.flow_token else None
         hop = next_hop(bye)
         targets: list[Target] = []
@@ -64,6 +67,18 @@ async def _bye(proxy: Proxy, call: Call, to_callee: bool, reason: str) -> int:
             flow = None
     except (SIPError, Refused, TransportError, IndexError, CancelledError):
         return UNREACHED
+
+
+def _reveal(proxy: Proxy, bye: Request, hidden: str) -> None:
+    """Undo what hides an end from the other one: what it was shown is not where a BYE goes."""
+    topology = proxy.dialogs.topology
+    while topology.reveal_uri(bye):
+        pass
+    if hidden:
+        uri = parse_name_addr(hidden).uri
+        if isinstance(uri, SipURI):
+            for value in reversed(topology.hidden_routes(uri)):
+                bye.insert("route", value)
 
 
 @implementer(IClientUser)

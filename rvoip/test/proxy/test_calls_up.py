@@ -154,8 +154,12 @@ class HangUpTests(CallsBase):
         self.assertClean(scene)
 
     def test_routes_beyond_us(self) -> None:
-        """Other proxies on both sides stay in the way."""
-        scene = self.begin()
+        """Other proxies on both sides stay in the way, whether the ends are told of them or not."""
+        for hidden in (False, True):
+            with self.subTest(hidden=hidden):
+                self.check_routes(self.begin(settings=ProxySettings(topology_hiding=hidden)))
+
+    def check_routes(self, scene: Scene) -> None:
         alice, bob, near, far = (scene.peer(name) for name in ("alice", "bob", "near", "far"))
         scene.places.bind("bob", Destination(sip(f"sip:bob@{bob.address}"), (f"<sip:{far.address};lr>",)))
         request = alice.request()
@@ -175,6 +179,17 @@ class HangUpTests(CallsBase):
             self.assertIn(gone, bye.uri_text)
             peer.send(peer.answer(bye, 200))
         self.assertEqual(scene.result(done), [200, 200])
+
+    def test_hidden_ends(self) -> None:
+        """The BYE goes to the phone, not to what the other one was shown of it."""
+        for transport in ("UDP", "TCP"):
+            scene = self.begin(settings=ProxySettings(topology_hiding=True))
+            alice, bob = scene.phone("alice", transport=transport), scene.phone("bob", transport=transport)
+            call, incoming = self.talk(scene, alice, bob)
+            scene.result(incoming.reinvite(bob.sdp()))
+            self.assertEqual(self.end(scene), [200, 200])
+            self.assertEqual((call.state, incoming.state), ("over", "over"))
+            self.assertClean(scene)
 
     def test_an_end_that_is_gone(self) -> None:
         scene = self.begin()
