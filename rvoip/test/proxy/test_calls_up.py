@@ -189,6 +189,9 @@ class HangUpTests(CallsBase):
             scene.result(incoming.reinvite(bob.sdp()))
             self.assertEqual(self.end(scene), [200, 200])
             self.assertEqual((call.state, incoming.state), ("over", "over"))
+            for phone in (alice, bob):
+                (bye,) = phone.received("BYE")
+                self.assertEqual(bye.uri.host, phone.wire.host)
             self.assertClean(scene)
 
     def test_an_end_that_is_gone(self) -> None:
