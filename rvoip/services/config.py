@@ -249,8 +249,8 @@ beside the accounts."""
     """Calls that are up of which the proxy knows, to list, end and account for them; beyond it the oldest \
 are forgotten. 0: none. They need `record_route`."""
     topology_hiding: bool = False
-    """Hide from each side of a call where the other is and by way of whom (Via, Contact, Record-Route); needs \
-`record_route`."""
+    """Hide from each side of a call where the other is and by way of whom (Via, Contact, Record-Route); \
+needs `record_route`."""
     stateless: bool = False
     """Forward without transactions what has one target (RFC 3261 section 16.11): less memory, no failover."""
     assert_identity: bool = False
