@@ -201,7 +201,9 @@ class Gateways:
 
         `options` are those of `Targets` and "headers". Raises `Refused` 503 when no gateway is left.
         """
-        group = self.sets[name]
+        group = self.sets.get(name)
+        if group is None:
+            raise Refused(503, "No gateway", stateless=True)  # the set was taken away while the call rang
         rules = group.rules
         headers = options.pop("headers", ())
         key = hash_key(rules.algorithm, request, uri)

@@ -263,6 +263,17 @@ class SetTests(RouterBase):
         self.assertEqual(self.arrived(self.gw2), "sip:030@10.0.2.3")
         scene.advance(1)
 
+    def test_a_set_that_is_taken_away_meanwhile(self) -> None:
+        """SIGHUP removes the second set while the call tries the first one: its own failure goes back."""
+        scene = self.make(route("sip:10.0.2.2", prefix="0"), route(set_name="s", prefix="0", cost=1.0))
+        self.gateways.replace([self.group(self.gw2)])
+        self.call("sip:030@example.test")
+        self.router.rules.routes = RouteTable([], PLAN)
+        self.gateways.replace([])
+        self.gw.send(self.gw.answer(self.gw.one(), 504))
+        scene.advance(0.1)
+        self.assertEqual(self.refused(), 504)
+
     def test_all_out_of_order(self) -> None:
         self.make(route(set_name="s", prefix="0"), route("sip:10.0.2.3", prefix="0", cost=1.0))
         self.gateways.replace([self.group(self.gw)])
