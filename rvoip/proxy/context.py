@@ -374,7 +374,8 @@ class ResponseContext:
         branch.cancelled = branch.given_up = True
         branch.response = None
         client.cancel(_TIMEOUT)
-        branch.report(408)
+        # Whoever rang is alive: that nobody picked up is not the gateway's failure.
+        branch.report(480 if branch.heard else 408)
         self.do(self.fork.receive(branch.number, 408))
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:

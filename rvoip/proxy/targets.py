@@ -27,8 +27,8 @@ class Destination:
     go without a final answer here, 0 for as long as Timer C lets it; `patience` how many without any answer,
     0 for as long as its transaction lasts. `headers` are set in the request that goes here, in place of those
     of their names; `trail` is how the call was diverted to here. `begun` is called when an attempt here
-    begins, `done` once, with its final status: 408 when nothing came, 503 when it could not be reached, 487
-    when it was cancelled.
+    begins, `done` once, with its final status: 408 when nothing came, 480 when it rang for too long, 503 when
+    it could not be reached, 487 when it was cancelled.
     """
 
     __slots__ = (

@@ -263,6 +263,16 @@ class SetTests(RouterBase):
         self.assertEqual(self.arrived(self.gw2), "sip:030@10.0.2.3")
         scene.advance(1)
 
+    def test_a_gateway_behind_which_nobody_answers(self) -> None:
+        """It rang: the gateway is well."""
+        scene = self.make(route(set_name="s", prefix="0"))
+        self.gateways.replace([self.group(self.gw, self.gw2, fail_after=1, ring=5.0)])
+        self.call("sip:030@example.test")
+        self.gw.send(self.gw.answer(self.gw.one(), 180))
+        scene.advance(5.1)
+        self.assertEqual(self.gw2.starts()[0], "INVITE")
+        self.assertEqual({one["state"] for one in self.gateways.gateways()}, {"active"})
+
     def test_a_set_that_is_taken_away_meanwhile(self) -> None:
         """SIGHUP removes the second set while the call tries the first one: its own failure goes back."""
         scene = self.make(route("sip:10.0.2.2", prefix="0"), route(set_name="s", prefix="0", cost=1.0))
