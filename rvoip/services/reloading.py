@@ -23,17 +23,20 @@ _AT_ONCE: Final = frozenset(
         "guard.rate",
         "guard.ban_after",
         "guard.scanners",
+        "guard.scanners",
         "sip.ws_origins",
         "service.drain_max",
         "trace",
         "registrar",
         "proxy",
+        "presence",
     )
 )
 """Tables and keys that a running role takes over."""
 
 _LATER: Final = frozenset(
     (
+        "presence.store",
         "proxy.secret_file",
         "registrar.authenticate",
         "registrar.class",

@@ -125,6 +125,7 @@ class RestartKeysTests(RoleCase):
             ("", "[service]\ndrain_max = 7", []),
             ("", '[service]\nclass = "a.B"', ["service.class"]),
             ("", '[users]\nstore = "sqlite:other.db"', ["users.store"]),
-            ("", "[guard]\nrate = 3\nban_time = 4", ["guard.ban_time"]),
+            ("", "[guard]\nrate = 3\nban_time = 4\nscanners = []", ["guard.ban_time"]),
+            ("", '[proxy]\nrtpengine = "udp:127.0.0.1:1"\n[[proxy.alias]]\nname = "a"\nto = "b@c"', []),
         ):
             self.assertEqual(self.keys(before, after), keys, (before, after))
