@@ -64,6 +64,8 @@ class ClientInvite:
         self.authentication = authentication or agent.authentication()
         self.sessions: dict[str, Session] = {}
         self.session: Session | None = None
+        self.response: Response | None = None
+        """Its final response, as long as `accepted` or `failed` looks at it: a call keeps none."""
         self.cancelled = False
         self.over = False
         """Whether it has its final response, or will get none."""
@@ -91,7 +93,7 @@ class ClientInvite:
         """
 
     def accepted(self, session: Session) -> Any:
-        """The call is answered."""
+        """The call is answered, with `response`."""
 
     def failed(self, response: Response | None, reason: str) -> Any:
         """It has failed: with this final response, or with None because of "timeout", "cancelled" (by us,
@@ -160,8 +162,15 @@ class ClientInvite:
         elif status < 300:
             self._accepted(outgoing, response)
         elif not self._send_differently(outgoing, response):
+            self.response = response
             self._finish(Ending(status, response.reason, PEER, response.get("reason")))
-            hooks.call(self.failed, response, f"{status} {response.reason}")
+            hooks.call(
+                self.failed,
+                response,
+                f"{status} {response.reason}",
+                done=self._looked_at,
+                failed=self._looked_at,
+            )
 
     def _progressed(self, outgoing: Outgoing, response: Response) -> None:
         if self.over or self.cancelled:
@@ -235,14 +244,18 @@ class ClientInvite:
         if not self.over:
             self.session = session
             self._finish(Ending(487, "another one was answered", US))
+        self.response = response
         client.accepted(outgoing, response)
-        hooks.call(self.accepted, session)
+        hooks.call(self.accepted, session, done=self._looked_at, failed=self._looked_at)
 
     def _give_up(self, reason: str) -> None:
         """A 2xx came that we do not want."""
         if not self.over:
             self._finish(Ending(487, reason, US))
             hooks.call(self.failed, None, reason)
+
+    def _looked_at(self, result: object) -> None:
+        self.response = None
 
     def _send_differently(self, outgoing: Outgoing, response: Response) -> bool:
         """Whether the INVITE goes once more, without what the peer cannot do or with what it needs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rvoip.protocols.dialog.errors import WrongState
 from rvoip.test.protocols.dialog.agents import ANSWER, OFFER, SECOND_ANSWER
 from rvoip.test.protocols.dialog.with_peer import WithPeer
@@ -49,8 +51,20 @@ class Forked(WithPeer):
         self.peer.answer(request, 200, "b", body=SECOND_ANSWER)
         self.assertEqual(self.peer.starts(), ["ACK", "ACK"])
         self.assertEqual(invite.events, ["accepted", "accepted"])
+        self.assertIs(invite.session, invite.sessions["a"])
         self.assertEqual(invite.sessions["a"].got, [ANSWER])
         self.assertEqual(invite.sessions["b"].got, [SECOND_ANSWER])
+
+    def test_the_final_response_is_there_to_look_at(self) -> None:
+        for status in (200, 486):
+            invite, request = self.call()
+            seen: list[Any] = []
+            invite.accepted = invite.failed = lambda *more, invite=invite, seen=seen: seen.append(
+                (invite.response.status, invite.response.get("subject"))
+            )
+            self.peer.answer(request, status, extra="Subject: hi\r\n", body=ANSWER)
+            self.assertEqual((seen, invite.response), ([(status, "hi")], None))
+            self.peer.take()
 
     def test_199_ends_an_early_dialog(self) -> None:
         invite, request = self.call()
