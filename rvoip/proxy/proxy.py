@@ -55,6 +55,8 @@ class Proxy:
     """Edits what passes: session timers, a media relay."""
     calls: Calls | None = None
     """Shown the calls that are answered, where somebody wants to know."""
+    lamps: Any = None
+    """Shown the responses to INVITEs (`responded(context, response)`), where there are busy lamps."""
 
     def __init__(
         self,
@@ -219,6 +221,11 @@ class Proxy:
 
     def forwarded_response(self, context: ResponseContext, response: Response) -> None:
         """A provisional or the final response went back; tell who listens of calls that begin and end."""
+        self._tell_of(context, response)
+        if self.lamps is not None and context.transaction.invite:
+            self.lamps.responded(context, response)
+
+    def _tell_of(self, context: ResponseContext, response: Response) -> None:
         if response.status >= 200:
             now = self.layer.now()
             self.tell(context.transaction.request, response, now - context.began)

@@ -62,6 +62,12 @@ class Compositor:
         self._number = 0
         self._ends: list[tuple[float, str, str, str]] = []  # a heap, of some that are over otherwise too
 
+    def use(self, settings: CompositorSettings) -> None:
+        """Go by these bounds from now on."""
+        if (settings.rate, settings.burst) != (self.settings.rate, self.settings.burst):
+            self._limit = RateLimit(settings.rate, settings.burst)
+        self.settings = settings
+
     def load(self, publications: Iterable[StoredPublication]) -> None:
         """Take over what was stored before."""
         for each in publications:

@@ -31,7 +31,7 @@ class WatcherTable:
     """Watchers by package and presentity; `max_watchers` bounds those of one."""
 
     def __init__(self, *, max_watchers: int = 200) -> None:
-        self._max_watchers = max_watchers
+        self.max_watchers = max_watchers
         self._known: dict[tuple[str, str], dict[str, _Known]] = {}
 
     def has_room(self, package: str, presentity: str, id_: str) -> bool:
@@ -39,7 +39,7 @@ class WatcherTable:
         known = self._known.get((package, presentity), {})
         return (
             id_ in known
-            or sum([each.status in ("active", "pending") for each in known.values()]) < self._max_watchers
+            or sum([each.status in ("active", "pending") for each in known.values()]) < self.max_watchers
         )
 
     def subscribed(
@@ -136,5 +136,5 @@ class WatcherTable:
     def _bound(self, known: dict[str, _Known]) -> None:
         """Those who are gone must not be many more than those who are there."""
         gone = [id_ for id_, each in known.items() if each.status in ("terminated", "waiting")]
-        for id_ in gone[: max(0, len(gone) - self._max_watchers)]:
+        for id_ in gone[: max(0, len(gone) - self.max_watchers)]:
             del known[id_]

@@ -14,6 +14,7 @@ from rvoip.common.events import EventBus
 from rvoip.proxy.calls import Call, Calls
 from rvoip.proxy.hang_up import hang_up
 from rvoip.proxy.proxy import Proxy
+from rvoip.services.busy_lamps import BusyLamps
 
 __all__ = ["CallOver", "CallsService"]
 
@@ -51,6 +52,8 @@ class CallsService(Service):
         self._events = events
         self._wall = wall
         self._by_operator: set[str] = set()
+        self.lamps: BusyLamps | None = None
+        """Told of each call that is over, where there are busy lamps."""
         self.calls = Calls(most, new_id, self._over)
         self._loop = LoopingCall(lambda: self.calls.expire(reactor.seconds()))
         self._loop.clock = reactor
@@ -95,6 +98,8 @@ class CallsService(Service):
         return hang_up(self._proxy, call, reason, self._reactor).addCallback(over)
 
     def _over(self, call: Call, why: str) -> None:
+        if self.lamps is not None:
+            self.lamps.over(call)
         if self._events.wants(CallOver):
             why = "operator" if call.id in self._by_operator else why
             began, answered = self.wall_of(call.began), self.wall_of(call.answered)

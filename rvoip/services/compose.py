@@ -24,11 +24,12 @@ from rvoip.registrar.settings import RegistrarSettings
 from rvoip.services.accounts import AccountsService
 from rvoip.services.activity import RegistrationChanged, log_activity
 from rvoip.services.authenticate import Authenticator
+from rvoip.services.busy_lamps import BusyLamps
 from rvoip.services.calls import CallsService
 from rvoip.services.certificates import warn_of_expiry
 from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
-from rvoip.services.core import Core
+from rvoip.services.core import SERVER, Core
 from rvoip.services.early_register import EarlyRegister
 from rvoip.services.forwarding import ConfiguredForwarding
 from rvoip.services.http import HTTPSide
@@ -36,6 +37,7 @@ from rvoip.services.location import Location, LocationService
 from rvoip.services.named import making, named_class
 from rvoip.services.nat_ping import NATPing
 from rvoip.services.passing import PassingService
+from rvoip.services.presence import PresenceService
 from rvoip.services.records import RecordsService, record_sinks
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role
@@ -96,7 +98,8 @@ class SIPRole(Role):
         self.records = self._make_records(file) if self.proxy is not None else None
         self.screen = Screen(self.routing.peers if self.routing is not None else None)
         self.screen.use(config.guard.scanners)
-        self.core = Core(self.sip.domains, self.registration, self.proxy, self.screen)
+        self.presence = self._make_presence(file)
+        self.core = Core(self.sip.domains, self.registration, self.proxy, self.screen, self.presence)
         self.sip.transactions.user = self.core
         self._answer_early(config)
         self._activity: list[Subscription[Any]] = []
@@ -119,6 +122,8 @@ class SIPRole(Role):
             self.add(self.nat_ping, "nat-ping")
         if self.records is not None:
             self.add(self.records, "records")
+        if self.presence is not None:
+            self.add(self.presence, "presence")
         if self.calls is not None:
             self.add(self.calls, "calls")
         for service in (self.tracing.sender, self.tracing.listener):
@@ -234,6 +239,37 @@ class SIPRole(Role):
             lambda: self.config.proxy.record_route and self.config.proxy.dialogs > 0,
         )
 
+    def _make_presence(self, file: str) -> PresenceService | None:
+        table = self.config.presence
+        if table is None:
+            return None
+        if self.registration is None:
+            raise ConfigError(file, "presence", "needs a registrar", "add a [registrar] table")
+        made = PresenceService(
+            self._reactor,
+            table,
+            file,
+            self.sip,
+            self.authenticator,
+            self.location.store.lookup,
+            self._is_user,
+            self._trusts,
+            time.time,
+            alone=self.proxy is None,
+            server_name=SERVER,
+        )
+        if self.proxy is not None and self.calls is not None:
+            self.proxy.lamps = self.calls.lamps = lamps = BusyLamps(self.proxy, made.presence.set_dialogs)
+            made.ticked.append(lamps.lamps.expire)
+        return made
+
+    def _is_user(self, aor: str) -> bool | Deferred[bool]:
+        """Whether presence is kept of this address; of any, where anybody may register."""
+        table = self.config.registrar
+        if table is not None and not table.authenticate:
+            return True
+        return self.accounts.exists(aor)
+
     def _trusts(self, flow: Flow) -> bool:
         """Whether what the flow's peer asserts of identities is believed."""
         routing = self.routing
@@ -257,6 +293,8 @@ class SIPRole(Role):
         self.registrations[kind] = self.registrations.get(kind, 0) + 1
         if self.proxy is not None and (kind == "created" or kind == "refreshed"):
             self.proxy.registered(aor)
+        if self.presence is not None:
+            self.presence.presence.bindings_changed(aor, bindings, kind)
         if self.events.wants(RegistrationChanged):
             contacts = tuple(binding.contact for binding in bindings)
             self.events.publish(RegistrationChanged(aor, contacts, kind))
@@ -292,6 +330,8 @@ class SIPRole(Role):
     def drain(self) -> Deferred[None]:
         """Also say on the HTTP side that no new work is welcome."""
         self.http.health.drain()
+        if self.presence is not None:
+            self.presence.drain()
         return super().drain()
 
     def apply(self, config: Config, file: str) -> None:
@@ -301,12 +341,16 @@ class SIPRole(Role):
         passing = self.passing
         passage = passing.prepare(config.proxy, file) if passing is not None else None
         forwarding = self._prepare_forwarding(config, file)
+        presence, watched = self.presence, config.presence
+        policy = presence.prepare(watched, file) if presence is not None and watched is not None else None
         self.http.reload(config.http, file)
         super().apply(config, file)
         if routing is not None and prepared is not None:
             routing.use(prepared)
         if passing is not None and passage is not None:
             passing.use(passage)
+        if presence is not None and watched is not None and policy is not None:
+            presence.use(watched, policy)
         self.http.use(config.http.token)
         self.tracing.apply(config.trace)
         self._answer_early(config)

@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from rvoip.common.config import ConfigPath, ListenURL, StoreURL, load_config
 from rvoip.services.config_rules import check_rules
 from rvoip.services.forwarding import ForwardTable
+from rvoip.services.presence_table import PresenceTable
 from rvoip.services.routing_tables import AliasTable, GatewaySetTable, NumbersTable, PeerTable, RouteTable
 from rvoip.services.table import LONGEST, Count, Seconds, Table
 
@@ -324,6 +325,7 @@ class Config(Table):
     location: Location = field(default_factory=Location)
     proxy: Proxy = field(default_factory=Proxy)
     records: Records = field(default_factory=Records)
+    presence: PresenceTable | None = None
 
 
 OVERRIDABLE = frozenset(("sip", "http"))

@@ -17,6 +17,8 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.services.domains import Domains
+from rvoip.services.presence import PresenceService
+from rvoip.services.presence_requests import METHODS
 from rvoip.services.screen import DROP, Screen
 
 __all__ = ["SERVER", "Core"]
@@ -32,16 +34,22 @@ class Core:
 
     `registration` (a `Registration`) takes REGISTER for our domains, `proxy` (a `Proxy`) all that is not
     for this element itself; either may be None. OPTIONS to this element is answered here. `screen` is asked
-    about each request first.
+    about each request first. `presence` (a `PresenceService`) answers SUBSCRIBE and PUBLISH, if there is one.
     """
 
     def __init__(
-        self, domains: Domains, registration: Any = None, proxy: Any = None, screen: Screen | None = None
+        self,
+        domains: Domains,
+        registration: Any = None,
+        proxy: Any = None,
+        screen: Screen | None = None,
+        presence: PresenceService | None = None,
     ) -> None:
         self.domains = domains
         self.registration = registration
         self.proxy = proxy
         self.screen = Screen() if screen is None else screen
+        self.presence = presence
         if proxy is not None:
             self._allow = (
                 "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, NOTIFY"
@@ -50,6 +58,8 @@ class Core:
                 self._allow += ", REGISTER"
         else:
             self._allow = "REGISTER, OPTIONS"
+        if presence is not None:
+            self._allow += ", PUBLISH" if proxy is not None else ", SUBSCRIBE, PUBLISH, NOTIFY"
 
     def request_received(self, transaction: ServerTransaction) -> Awaitable[object] | None:
         """See `ITransactionUser`."""
@@ -81,10 +91,16 @@ class Core:
             elif method == "OPTIONS" and not uri.user and self.domains.serves(uri) and self._for_us(request):
                 self._options(transaction, request)
                 return None
+        if self.presence is not None and method in METHODS:
+            return self.presence.requests.received(transaction, self._pass_on)
+        return self._pass_on(transaction)
+
+    def _pass_on(self, transaction: ServerTransaction) -> Awaitable[object] | None:
+        """What is not for this element itself."""
         if self.proxy is not None:
             forwarded: Awaitable[object] | None = self.proxy.request_received(transaction)
             return forwarded
-        self._decline(transaction, request, uri)
+        self._decline(transaction, transaction.request, transaction.request.uri)
         return None
 
     def _for_us(self, request: Request) -> bool:
@@ -114,7 +130,7 @@ class Core:
         if unknown:
             self._refuse(transaction, 420, headers=(("Unsupported", ", ".join(unknown)),))
             return
-        headers = (
+        headers: tuple[tuple[str, str], ...] = (
             ("Allow", self._allow),
             ("Accept", "*/*" if self.proxy is not None else "application/sdp"),
             ("Accept-Encoding", "identity"),
@@ -122,6 +138,8 @@ class Core:
             ("Supported", ", ".join(_SUPPORTED)),
             ("Server", SERVER),
         )
+        if self.presence is not None:
+            headers += (("Allow-Events", self.presence.server.allow_events),)
         transaction.respond_stateless(
             respond(request, 200, to_tag=transaction.stateless_tag, headers=headers)
         )

@@ -38,11 +38,12 @@ class PJSIP:
         prack: bool = False,
         all_codecs: bool = False,
         mailbox: bool = False,
+        publish: bool = False,
         name: str = "",
     ) -> None:
         """`proxy` is the URI that all requests are sent to; `expires` 0 leaves it unregistered; with `ca` the
         server's certificate is checked, `certificate` (and its key) are files that are shown to it. With
-        `mailbox` it watches its own.
+        `mailbox` it watches its own; with `publish` it tells the server who is there.
         """
         if importlib.util.find_spec("pjsua2") is None:
             raise SkipTest("PJSIP is not installed: pip install rvoip[interop]")
@@ -63,6 +64,7 @@ class PJSIP:
             "prack": prack,
             "all_codecs": all_codecs,
             "mailbox": mailbox,
+            "publish": publish,
             "rtp_port": PJSIP._ports,
             "log": str(self.wire),
         }

@@ -156,8 +156,8 @@ class Phone:
     Settings: `user`, `domain`, `password`, `host` (ours), `proxy` (URI that all requests are sent to),
     `transport`, `expires`, `ca` (file, or "" to trust any certificate), `certificate` and `key` (files of
     ours, or ""), `rtp_port`, `prack` (demand that provisional responses are acknowledged), `all_codecs`
-    (offer all, not PCMU alone: a request too large for one packet), `mailbox` (watch our own), `log` (file
-    for all messages).
+    (offer all, not PCMU alone: a request too large for one packet), `mailbox` (watch our own), `publish`
+    (publish our presence), `log` (file for all messages).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -220,6 +220,7 @@ class Phone:
         config.mediaConfig.transportConfig.boundAddress = settings["host"]
         config.mediaConfig.transportConfig.port = settings["rtp_port"]
         config.mwiConfig.enabled = settings["mailbox"]
+        config.presConfig.publishEnabled = settings["publish"]
         return config
 
     def new_call(self, number: int = pj.PJSUA_INVALID_ID) -> Call:
