@@ -144,12 +144,6 @@ class Role(OrderedService):
             sip.admission.drain()
         what = "the next process takes over when no call rings" if handing_over else "no new work is taken"
         _log.info("Draining: {what}; a second SIGTERM ends at once", what=what)
-        _log.info(
-            "Draining: {what}; a second SIGTERM ends at once",
-            what="the next process takes what comes when no call rings"
-            if handing_over
-            else "no new work is taken",
-        )
         deadline = self._reactor.seconds() + self.config.service.drain_max
 
         def look() -> None:
@@ -185,7 +179,7 @@ class Role(OrderedService):
             self.log.apply(config.log, file)
         _log.info("Configuration reloaded from {file}", file=file)
         if later:
-            _log.warn("Changed, but in force only after a restart: {keys}", keys=", ".join(later))
+            _log.warn("Changed, but in force only after a restart: {what}", what=", ".join(later))
 
     def reopen_log(self) -> None:
         """Open the log file anew, after another program has renamed it."""

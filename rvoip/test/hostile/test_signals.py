@@ -104,6 +104,7 @@ class TerminateTests(SignalCase):
         self.assertEqual(server.wait(5.0), -signal.SIGTERM)
         self.assertLess(time.monotonic() - began, 5.0)
         self.assertNotIn("Traceback", server.log())
+        self.assertEqual(server.log().count("Draining: no new work is taken"), 1)
 
     def test_within_a_dialog(self) -> None:
         """While it drains, a call that is up can be ended."""
