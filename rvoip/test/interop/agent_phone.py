@@ -1,8 +1,8 @@
 """A phone made of the dialog layer, as a program: `agent_phone.py SETTINGS`.
 
 SETTINGS is a JSON object: user, domain, password, host, port, proxy (a URI or ""), transport, answer (0 to
-wait for a command, else a status), prack, timer, t1. Commands are JSON objects on standard input, one a line,
-{"do": NAME, ...}; events are JSON objects on standard output. It sends back what sound it gets.
+wait for a command, else a status), prack, timer, t1, ca. Commands are JSON objects on standard input, one a
+line, {"do": NAME, ...}; events are JSON objects on standard output. It sends back what sound it gets.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from rvoip.protocols.transport.addresses import ListenAddress
 from rvoip.protocols.transport.layer import TransportLayer
 from rvoip.protocols.transport.locate import Locator
 from rvoip.protocols.transport.resolver import make_resolver
+from rvoip.protocols.transport.tls import TLSContexts, TLSSettings
 from rvoip.services.tokens import TokenSource
 from rvoip.test.interop.agent_events import EventsMixin, tell
 
@@ -133,7 +134,11 @@ class Phone(EventsMixin):
         transport.receiver = layer
         for name in ("UDP", "TCP"):
             transport.listen(ListenAddress(name, host, settings["port"]))
-        locator = Locator(make_resolver(reactor), reactor, supported=("UDP", "TCP"))
+        supported = ["UDP", "TCP"]
+        if settings.get("ca"):
+            transport.tls = TLSContexts(TLSSettings(ca=settings["ca"]))
+            supported.append("TLS")
+        locator = Locator(make_resolver(reactor), reactor, supported=supported)
         super().__init__(
             layer,
             locator,

@@ -163,6 +163,22 @@ class ProxyTests(DialogTestCase):
             callee.wait("CALL_CLOSED", count=count)
             caller.quit()
 
+    def test_tls(self) -> None:
+        """Over one connection, which leads both ways."""
+        role = self.role(tables={"proxy": "authenticate = true"})
+        caller = self.agent("alice", proxy=role.uri("tls"), transport="tls", ca=str(role.ca))
+        callee = self.baresip(role, "bob", "tls")
+        caller.call(f"sip:bob@{DOMAIN}")
+        callee.rings()
+        callee.answer()
+        caller.talks()
+        callee.hears()
+        callee.hold()
+        caller.wait("offer", direction="recvonly")
+        callee.hang_up()
+        caller.hung_up("peer")
+        caller.quit()
+
     def test_a_wrong_password(self) -> None:
         role = self.role(tables={"proxy": "authenticate = true"})
         caller = self.agent("alice", proxy=role.uri("udp"), password="wrong")
