@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -86,11 +87,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader, `head` perhaps, has seen enough; what Python still flushes at the end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _discard_output()
+        if not isinstance(error, BrokenPipeError):  # the reader, `head` perhaps, has seen enough
+            place = f"{error.filename}: " if isinstance(error.filename, str) else "output: "
+            sys.stderr.write(printable(f"{place}{error.strerror or error}") + "\n")
         return 1
     return status
+
+
+def _discard_output() -> None:
+    """Let what Python still flushes at the end go nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # standard output may be no file at all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _sentence(text: str) -> str:

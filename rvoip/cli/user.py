@@ -86,7 +86,17 @@ def _add(args: argparse.Namespace) -> int:
     password = _password(args, aor)
     with open_store(_store_url(args), make=True) as store:
         store.add(Account.of(aor), password)
+    _warn_of_domain(args, aor)
     return _done(args, aor, "added")
+
+
+def _warn_of_domain(args: argparse.Namespace, aor: str) -> None:
+    """Say on standard error when the server of this configuration is not for the account's domain."""
+    served = [name.lower().rstrip(".") for name in load(args.config, args.role).sip.domains]
+    domain = split_aor(aor)[1]
+    if served and domain not in served:
+        file = args.config or "defaults"
+        sys.stderr.write(f"{file}: sip.domains does not name {domain}, so no phone can use this account yet\n")
 
 
 def _passwd(args: argparse.Namespace) -> int:

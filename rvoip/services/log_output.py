@@ -48,6 +48,11 @@ class LogOutput:
         """Write an event."""
         self._observer(event)
 
+    @property
+    def is_standard_output(self) -> bool:
+        """Whether lines go where the command was given."""
+        return self._file is None and not self._syslog
+
     def check(self, table: Log, config_file: str) -> None:
         """See that `apply` would be able to; `ConfigError` when not."""
         path = self._path(table)

@@ -99,8 +99,12 @@ class Role(OrderedService):
                 # twistd hands it to the process that was called, which waits for a word.
                 raise
             if sys.stderr is not sys.__stderr__ and sys.__stderr__ is not None:
-                # twistd has put the log in its place: there it is a line among others.
+                # twistd has put the log in its place: there it would be a line among others, and on a
+                # terminal the same line a second time.
                 print(error, file=sys.__stderr__, flush=True)
+                if self.log is not None and not self.log.is_standard_output:
+                    _log.critical("Not started: {reason}", reason=str(error))
+                raise SystemExit(1) from None
             raise SystemExit(str(error)) from None
 
     def startService(self) -> None:
@@ -171,7 +175,7 @@ class Role(OrderedService):
                 self.log.check(config.log, file)
             self.apply(config, file)
         except ConfigError as error:
-            _log.error("Configuration not reloaded: {error}", error=str(error))
+            _log.error("Configuration not reloaded: {reason}", reason=str(error))
             return
         later = restart_keys(self.config, config)
         self.config = config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 
-from rvoip.users.accounts import check_domain, check_password, check_user
+from rvoip.users.accounts import check_domain, check_password, check_user, join_aor
 from rvoip.users.errors import AccountError
 
 __all__ = ["MAX_LINE", "parse_line", "read_lines"]
@@ -18,8 +18,10 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str, str]]:
     """(user, domain, password) of each line that is neither blank nor a comment (``#`` first).
 
     `lines` is a file opened for bytes or any iterable of lines; a byte order mark before the first is taken
-    off, since editors put it there unseen. AccountError names the line that is wrong.
+    off, since editors put it there unseen. AccountError names the line that is wrong, or that names an
+    account a second time.
     """
+    first: dict[tuple[str, str], int] = {}
     for number, line in enumerate(lines, 1):
         if number == 1:
             line = line.removeprefix(BOM_UTF8)
@@ -27,8 +29,12 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[str, str, str]]:
             parsed = parse_line(line)
         except AccountError as error:
             raise AccountError(f"line {number}: {error.reason}") from None
-        if parsed is not None:
-            yield parsed
+        if parsed is None:
+            continue
+        known = first.setdefault(parsed[:2], number)
+        if known != number:
+            raise AccountError(f"line {number}: {join_aor(*parsed[:2])} is in line {known} already")
+        yield parsed
 
 
 def parse_line(line: bytes) -> tuple[str, str, str] | None:

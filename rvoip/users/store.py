@@ -216,8 +216,8 @@ class UserStore:
     def import_many(self, lines: Iterable[bytes]) -> ImportResult:
         """Add or change one account a line of ``user:domain:password``, all or, on an error, none.
 
-        An account that exists gets the password and keeps the rest; of two lines for one account the last
-        counts. AccountError names the line. The write lock is held for the length of the import.
+        An account that exists gets the password and keeps the rest. AccountError names the line, also
+        one for an account that another line is for. The write lock is held for the length of the import.
         """
         counts = [0, 0, 0]
         parsed = read_lines(lines)

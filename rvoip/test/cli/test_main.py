@@ -104,6 +104,19 @@ class FailureTests(TestCase):
     def test_an_interrupt_says_nothing(self) -> None:
         self.assertEqual(self.fail_with(KeyboardInterrupt()), (130, "", ""))
 
+    def test_a_full_disk_is_one_line(self) -> None:
+        for arguments in (["check", "--defaults"], ["completion", "bash"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(
+                    [sys.executable, "-m", "rvoip.cli.main", *arguments],
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    env={**os.environ, "PYTHONPATH": str(Path(rvoip.__file__).parent.parent)},
+                    timeout=30,
+                    check=False,
+                )
+            self.assertEqual((done.returncode, done.stderr), (1, b"output: No space left on device\n"))
+
     def test_a_reader_that_leaves_is_no_error_to_talk_about(self) -> None:
         read, write = os.pipe()
         os.close(read)

@@ -40,6 +40,20 @@ class UserTests(TestCase):
         self.assertEqual(ran, (0, "added alice@example.test\n", ""))
         self.assertTrue(self.accepts("alice@example.test", "pa:ss wörd"))
 
+    def test_a_domain_that_is_not_served(self) -> None:
+        Path(self.config).write_text(
+            '[users]\nstore = "sqlite:accounts.db"\n[sip]\ndomains = ["Example.TEST."]\n', encoding="utf-8"
+        )
+        for aor, said in (
+            ("alice@example.test", ""),
+            (
+                "alice@other.test",
+                f"{self.config}: sip.domains does not name other.test, so no phone can use this account yet\n",
+            ),
+        ):
+            ran = self.user("add", aor, "--password-stdin", stdin=b"secret\n")
+            self.assertEqual(ran, (0, f"added {aor}\n", said))
+
     def test_a_password_loses_one_line_end_and_nothing_else(self) -> None:
         for number, (given, kept) in enumerate(
             [(b"x", "x"), (b"x\n", "x"), (b"x\r\n", "x"), (b" x \n", " x ")]

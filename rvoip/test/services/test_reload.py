@@ -101,6 +101,7 @@ class ReloadTests(RoleCase):
         role = self.run_role()
         (line,) = self.change(role, '[http]\ntoken = "x"\n[guard]\ntrusted = ["nonsense"]\n')
         self.assertIn("Configuration not reloaded: ", line)
+        self.assertEqual(line.count("nonsense"), 1)
         self.assertEqual(self.client.ask("GET", "/v1/status").status, 200)
 
 

@@ -114,14 +114,18 @@ class ImportTests(StoreTestCase):
         self.assertEqual(self.contents(), before)
         self.assertEqual(self.store.changes_since(revision).keys, ())
 
-    def test_the_last_of_two_lines_counts(self) -> None:
-        """In one batch and across batches."""
-        lines = [b"a:a.test:1", b"a:a.test:2"] + [f"u{n}:a.test:pw".encode() for n in range(600)]
-        self.store.import_many([*lines, b"a:a.test:3"])
-        self.assertEqual(self.store.count(), 601)
-        self.assertEqual(
-            self.store.find_credentials([("a", "a.test")]), {("a", "a.test"): ha1_set("a", "a.test", "3")}
-        )
+    def test_an_account_in_two_lines(self) -> None:
+        """Refused in one batch and across batches, however the domain is written: one password is wrong."""
+        many = [f"u{n}:a.test:pw".encode() for n in range(600)]
+        for lines, reason in (
+            ([b"a:a.test:1", b"# c", b"a:A.test:2"], "line 3: a@a.test is in line 1 already"),
+            ([b"a:a.test:1", *many, b"a:a.test:1"], "line 602: a@a.test is in line 1 already"),
+        ):
+            error = self.assertRaises(AccountError, self.store.import_many, lines)
+            self.assertEqual(error.reason, reason)
+            self.assertEqual(self.store.count(), 0)
+        self.store.import_many([b"a:a.test:1", b"A:a.test:2", b"a:b.test:3"])
+        self.assertEqual(self.store.count(), 3)
 
     def test_a_file_is_streamed(self) -> None:
         file = self.folder / "accounts.txt"
