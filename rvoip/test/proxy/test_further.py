@@ -94,7 +94,7 @@ class GatewayTests(Base):
         self.assertEqual(
             (cancel.method, cancel.get("reason")), ("CANCEL", 'SIP;cause=408;text="Request Timeout"')
         )
-        self.assertEqual(self.told, [("2", 408), ("3", 408)])
+        self.assertEqual(self.told, [("2", 408), ("3", 480)])
         self.assertEqual(self.alice.starts()[-1], "408 INVITE")
         self.one.take()
         self.one.send(self.one.answer(invite, 180))  # it lives, and is cancelled
@@ -109,7 +109,7 @@ class GatewayTests(Base):
         self.assertEqual((self.one.starts(), self.two.starts()), (["CANCEL"], ["INVITE"]))
         self.one.send(self.one.answer(first, 200))
         self.assertEqual(self.alice.starts(), ["180 INVITE", "200 INVITE"])
-        self.assertEqual(self.told, [("2", 408)])
+        self.assertEqual(self.told, [("2", 480)])
 
     def test_cancelled(self) -> None:
         self.route(Targets([[self.gateway(self.one)], [self.gateway(self.two)]]))
