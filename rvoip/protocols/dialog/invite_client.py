@@ -200,7 +200,9 @@ class ClientInvite:
             session.note(response)
             return session
         agent = self.agent
-        if len(self.sessions) >= _MOST_SESSIONS or (agent.full and response.status < 200):
+        # Whoever answers is never one too many, unless it is one of many who do.
+        dispensable = response.status < 200 or self.over
+        if dispensable and (len(self.sessions) >= _MOST_SESSIONS or agent.full):
             return None
         dialog = Dialog.uac(outgoing.request, response)
         dialog.authentication = self.authentication
@@ -259,7 +261,7 @@ class ClientInvite:
 
     def _send_differently(self, outgoing: Outgoing, response: Response) -> bool:
         """Whether the INVITE goes once more, without what the peer cannot do or with what it needs."""
-        if self.cancelled or self._tries >= _MOST_RETRIES:
+        if outgoing.cancelled or self._tries >= _MOST_RETRIES:
             return False
         if response.status == 422:
             if self._timer is None or not self._timer.too_small(response):
@@ -299,7 +301,7 @@ class ClientInvite:
         self._end_sessions(ending)
 
     def _end_sessions(self, ending: Ending) -> None:
-        for session in self.sessions.values():
+        for session in list(self.sessions.values()):
             if session is not self.session and session.dialog.state == "early":
                 session.end(ending)
 

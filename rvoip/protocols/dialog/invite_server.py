@@ -212,10 +212,6 @@ class ServerInvite:
         """A hook will not have it."""
         self.reject(refused.status, refused.reason, refused.headers)
 
-    def give_up(self, session: Session, ending: Ending) -> None:
-        """What this session needs is not there."""
-        self.reject(ending.status)
-
     def session_ended(self, session: Session, ending: Ending) -> None:
         """A session is over: by a BYE of the peer, where the INVITE is not answered (section 15.1.2)."""
         if not self._over:

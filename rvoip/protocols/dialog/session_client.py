@@ -301,13 +301,18 @@ class SessionClient:
             if rack is not None:
                 self.prack(rack, body if isinstance(body, Body) else None)
 
+        def answer(body: object) -> None:
+            if not isinstance(body, Body):
+                raise Refused(488)
+            acknowledge(body)
+
         def without(refused: Refused) -> None:
             acknowledge(None)
 
         if what == OFFER:
             if progressed is not None:
                 hooks.call(progressed, response, session)
-            hooks.call(session.offer_received, body, response, done=acknowledge, failed=self._unanswered)
+            hooks.call(session.offer_received, body, response, done=answer, failed=self._unanswered)
         elif progressed is not None:
             hooks.call(progressed, response, session, done=acknowledge, failed=without)
         else:
@@ -315,7 +320,12 @@ class SessionClient:
 
     def _unanswered(self, refused: Refused) -> None:
         """An offer in a response was not answered: the session cannot go on."""
-        self._session.invite.give_up(self._session, Ending(refused.status, "offer not answered", US))
+        session = self._session
+        ending = Ending(refused.status, "offer not answered", US)
+        if session.dialog.state == CONFIRMED:
+            session.hang_up((), ending)
+        else:
+            session.invite.give_up(session, ending)
 
     def prack(self, rack: RAck, body: Body | None) -> None:
         """Acknowledge a reliable provisional response, with an answer or an offer."""

@@ -134,6 +134,16 @@ class Changed(WithPeer):
         self.failureResultOf(done, RequestFailed)
         self.assertEqual(session.events[-1], "ended 488 us")
 
+    def test_an_offer_in_a_provisional_response_that_is_not_answered(self) -> None:
+        session, done, sent = self.change(body=None)
+        session.answers.append(None)
+        self.peer.answer(sent, 183, extra="Require: 100rel\r\nRSeq: 1\r\n", body=SECOND_OFFER)
+        self.assertEqual(self.peer.starts(), ["BYE"])
+        self.failureResultOf(done, RequestFailed)
+        self.assertEqual(session.events[-1], "ended 488 us")
+        self.peer.answer(sent, 487)
+        self.assertEqual(self.peer.starts(), ["ACK"])
+
     def test_the_peers_update(self) -> None:
         session, _ = self.established()
         session.answers += [SECOND_ANSWER, None]

@@ -80,10 +80,18 @@ class Forked(WithPeer):
         for number in range(60):
             self.peer.answer(request, 180, f"t{number}")
         self.assertEqual(len(invite.sessions), 32)
-        invite.cancel()
+        # One of those that were not looked at answers, and then all others do.
+        self.peer.answer(request, 200, "t50", body=ANSWER)
+        self.assertEqual((self.peer.one("ACK").to.tag, invite.events[-1]), ("t50", "accepted"))
+        for number in range(60):
+            self.peer.answer(request, 200, f"t{number}", body=ANSWER)
+        for one in self.peer.take():
+            if one.method == "BYE":
+                self.peer.answer(one, 200)
+        self.assertLessEqual(len(invite.sessions), 33)
+        invite.session.bye()
         self.stage.advance(0.01)
-        self.peer.answer(self.peer.one("CANCEL"), 200)
-        self.peer.answer(request, 487)
+        self.peer.answer(self.peer.one("BYE"), 200)
         self.assert_nothing_left()
 
     def test_a_failure_ends_all(self) -> None:
