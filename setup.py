@@ -19,10 +19,13 @@ COMPILED = """
     protocols/sip/address protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar
     protocols/sip/headers protocols/sip/message protocols/sip/names protocols/sip/uri
     protocols/transport/counters
-    proxy/context proxy/ends proxy/fork proxy/forward proxy/record_route
+    proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/fork
+    proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing proxy/stateless
+    proxy/targets
     registrar/binding registrar/compare_and_set registrar/reading registrar/refresh registrar/stores/index
     registrar/stores/memory
-    services/early_register services/plain_register services/registration
+    services/early_register services/plain_register services/registration services/tracing
+    trace/ring
 """.split()
 """Modules that are compiled, below rvoip/.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rvoip.protocols.dialog.interfaces import IClientUser
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Branch"]
 
 
-@implementer(IClientUser)
 class Branch:
     """One destination of the request, with what is known of how to reach it."""
 
@@ -152,3 +151,7 @@ class Branch:
         timer, self.hurry = self.hurry, None
         if timer is not None:
             timer.cancel()
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(Branch, IClientUser)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from copy import copy
 
 from rvoip.protocols.sip.message import Response
 from rvoip.protocols.sip.uri import SipURI
@@ -84,7 +83,21 @@ class Destination:
         """The same, reached by way of these diversions, if it does not know of more of them."""
         if len(self.trail) >= len(trail):
             return self
-        made = copy(self)
+        made = Destination(
+            self.uri,
+            self.route,
+            self.flow_token,
+            self.q,
+            self.flow_only,
+            self.instance,
+            self.others,
+            next_hop=self.next_hop,
+            timeout=self.timeout,
+            patience=self.patience,
+            headers=self.headers,
+            begun=self.begun,
+            done=self.done,
+        )
         made.trail = trail
         return made
 
