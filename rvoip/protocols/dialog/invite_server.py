@@ -148,11 +148,9 @@ class ServerInvite:
         machine = session.offer_answer
         body = body or machine.early
         try:
-            machine.send("2xx", body)
+            machine.send("2xx", body if body is not None and body.describes else None)
         except OfferAnswerError as error:
             raise WrongState(str(error)) from None
-        self._finish()
-        self._show(session)
         response = self.agent.make_response(
             self.transaction,
             status,
@@ -160,6 +158,8 @@ class ServerInvite:
             headers=(*headers, *session.server.timer_headers(self.request), *self.agent.own_headers),
             body=body,
         )
+        self._finish()
+        self._show(session)
         session.dialog.confirm()
         others, self.sessions = [one for one in self.sessions if one is not session], [session]
         session.server.accept(response)
@@ -273,6 +273,7 @@ class ServerInvite:
         """Nobody here answers it."""
         self._expiry = None
         self.reject(480)
+        self._lost = True
 
     def _cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
         if self._over:

@@ -166,6 +166,10 @@ class SessionServer:
             self._refuse(transaction, refusal)
             return
         self.acknowledge_late()
+        if session.ending is not None:
+            # A BYE of ours was waiting for the ACK.
+            session.agent.refuse(transaction, Refused(487), session.dialog)
+            return
         self.begin(transaction)
         transaction.on_cancel = self._cancelled
         body = session_part(request)

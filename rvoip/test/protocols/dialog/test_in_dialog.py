@@ -13,7 +13,7 @@ from rvoip.protocols.dialog.dialog import Dialog
 from rvoip.protocols.dialog.ending import Ending
 from rvoip.protocols.dialog.errors import RequestRefused
 from rvoip.protocols.dialog.interfaces import IDialogUsage
-from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.message import Request, Response
 from rvoip.test.protocols.dialog.agents import ANSWER, OFFER, SECOND_ANSWER, SECOND_OFFER, Peer, Stage, Told
 from rvoip.test.protocols.dialog.with_peer import WithPeer
 
@@ -134,6 +134,19 @@ class InDialog(WithPeer):
         self.peer.one("200")
         self.peer.within(session.dialog, "ACK", 1)
         self.assertEqual(session.offer_answer.local, SECOND_ANSWER)
+
+    def test_a_reinvite_while_our_bye_waits_for_an_ack_that_got_lost(self) -> None:
+        self.peer.request("INVITE", body=OFFER)
+        invite = self.agent.received[0]
+        invite.accept(ANSWER)
+        self.stage.advance(0.01)
+        self.peer.one("200")
+        invite.session.bye()
+        self.peer.within(invite.session.dialog, "INVITE", 2, body=SECOND_OFFER)
+        bye, refused = sorted(self.peer.take(), key=lambda one: isinstance(one, Response))
+        self.assertEqual((bye.method, refused.status), ("BYE", 487))
+        self.peer.answer(bye, 200)
+        self.assert_nothing_left()
 
     def test_a_reinvite_is_cancelled(self) -> None:
         session, _ = self.established()

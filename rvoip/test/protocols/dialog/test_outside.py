@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from rvoip.protocols.dialog.agent_settings import AgentSettings
 from rvoip.protocols.dialog.body import Body
 from rvoip.protocols.dialog.errors import Gone, WrongState
+from rvoip.protocols.sip.errors import SIPBuildError
 from rvoip.protocols.sip.message import Request
 from rvoip.test.protocols.dialog.agents import ANSWER, OFFER, Peer, Stage, Told
 from rvoip.test.protocols.dialog.with_peer import WithPeer
@@ -169,6 +170,15 @@ class Early(WithPeer):
         self.stage.advance(1.2)
         self.peer.one("480")
         self.assertTrue(invite.answered)
+        self.assertRaises(Gone, invite.accept, ANSWER)
+        self.assert_nothing_left()
+
+    def test_an_answer_that_cannot_be_written(self) -> None:
+        """The mistake is ours: 500, one event, and the caller is not left waiting."""
+        self.agent.script = lambda invite: invite.accept(ANSWER, headers=(("Subject", "a\r\nb"),))
+        self.peer.request("INVITE", body=OFFER)
+        self.assertEqual(self.peer.starts(), ["500 INVITE"])
+        self.assertEqual(len(self.flushLoggedErrors(SIPBuildError)), 1)
         self.assert_nothing_left()
 
     def test_whoever_answers_too_late_is_told_without_a_log(self) -> None:
