@@ -33,6 +33,12 @@ R = TypeVar("R", bound="Role")
 
 _QUIET_CHECK = 0.1
 
+_MOMENT = 0.003
+"""Seconds between two looks for a moment at which nothing is under way."""
+
+_BUSY = 2.0
+"""Seconds after which there seems to be no such moment."""
+
 
 class RoleOptions(Options):
     """The command line of a role: one configuration file."""
@@ -140,22 +146,28 @@ class Role(OrderedService):
         if sip is None:
             done.callback(None)
             return done
-        # Where the service manager keeps the sockets the next process takes what comes from now on: nobody is
-        # refused, and as soon as no call rings nothing more is read.
+        # Where the service manager keeps the sockets nobody is refused: at the first moment at which nothing
+        # is under way, or at least no call rings, nothing more is read, and the rest is the next process's.
         listeners = sip.transport.listeners
         handing_over = bool(listeners) and all(one.inherited for one in listeners)
         if not handing_over:
             sip.admission.drain()
         what = "the next process takes over when no call rings" if handing_over else "no new work is taken"
         _log.info("Draining: {what}; a second SIGTERM ends at once", what=what)
-        deadline = self._reactor.seconds() + self.config.service.drain_max
+        began = self._reactor.seconds()
 
         def look() -> None:
-            late = self._reactor.seconds() >= deadline
-            if late or (sip.transactions.quiet if not handing_over else not sip.transactions.ringing):
+            passed = self._reactor.seconds() - began
+            transactions = sip.transactions
+            over = transactions.quiet or passed >= self.config.service.drain_max
+            if handing_over and (over or (passed >= _BUSY and not transactions.ringing)):
+                for one in listeners:
+                    one.stop()
+                over = True
+            if over:
                 done.callback(None)
             else:
-                self._reactor.callLater(_QUIET_CHECK, look)
+                self._reactor.callLater(_MOMENT if handing_over else _QUIET_CHECK, look)
 
         look()
         return done

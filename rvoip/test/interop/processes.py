@@ -115,7 +115,9 @@ class Process:
         *,
         environment: Mapping[str, str] | None = None,
         stdin: bool = False,
+        descriptors: Sequence[int] = (),
     ) -> None:
+        """`descriptors` stay open in the program."""
         self.name = name
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as log:
@@ -128,6 +130,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
+                pass_fds=descriptors,
                 preexec_fn=_end_with_parent,
             )
         self._started.append(self)

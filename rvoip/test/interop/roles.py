@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import rvoip
+from rvoip.test.interop.activation import HeldSockets
 from rvoip.test.interop.ping import ping
 from rvoip.test.interop.processes import PATIENCE, Process, free_port, run, until
 from rvoip.testing.certificates import Authority
@@ -39,7 +40,7 @@ class Role:
 
     `tables` replaces the text of tables of the configuration, or adds some, as in {"log": "level = 'warn'"};
     `sip` and `tls` add lines to the tables of that name, and `listen` more addresses. The password of user U
-    is "pw-U".
+    is "pw-U". With `activated` its sockets stay open between one process and the next.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Role:
         tls: str = "",
         listen: Sequence[str] = (),
         name: str = "",
+        activated: bool = False,
     ) -> None:
         self.role = role
         self.host = host
@@ -85,6 +87,10 @@ class Role:
         self.expected: list[str] = []
         """Patterns of errors in its log that a test has provoked."""
         self._make_accounts(users)
+        self.held: HeldSockets | None = None
+        if activated:
+            streams = [("tcp", host, one) for one in (self.port, self.tls_port, http_port)]
+            self.held = HeldSockets([("udp", host, self.port), *streams])
         self.process = self._start()
 
     _accounts: ClassVar[dict[tuple[str, ...], bytes]] = {}
@@ -127,11 +133,11 @@ class Role:
         return f"sip:{user}{'@' if user else ''}{address};transport={transport}"
 
     def _start(self) -> Process:
-        process = Process(
-            self.name,
-            [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", self.role, "--config", str(self.config)],
-            self.folder,
-        )
+        command = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", self.role, "--config", str(self.config)]
+        descriptors: list[int] = []
+        if self.held is not None:
+            command, descriptors = self.held.command(command), self.held.descriptors
+        process = Process(self.name, command, self.folder, descriptors=descriptors)
         process.wait_for(f"listens on tls:{self.tls_address}$")
         return process
 
@@ -160,6 +166,8 @@ class Role:
     def close(self) -> None:
         """End it at once, whatever state it is in."""
         self.process.kill()
+        if self.held is not None:
+            self.held.close()
 
     def stop(self) -> None:
         """End it, and see that nothing went wrong in it."""

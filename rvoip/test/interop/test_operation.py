@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import time
 
 from rvoip.test.interop.case import HOST, InteropTestCase
@@ -39,6 +40,33 @@ class ReloadTests(InteropTestCase):
         bob.succeed()
         role.expected.append("Configuration not reloaded")
         self.assertEqual(role.process.output.count("Configuration reloaded"), 16)
+
+
+class RestartTests(InteropTestCase):
+    """A new process on the same sockets."""
+
+    def test_no_call_fails(self) -> None:
+        """20 calls a second over two restarts; a phone with a call up hangs up at the third process."""
+        role = self.role(
+            tables={"log": "activity = false", "service": "drain_max = 10"}, activated=True, name="first"
+        )
+        carol, dave = self.baresip(role, "carol"), self.baresip(role, "dave")
+        carol.call(f"sip:dave@{DOMAIN}")
+        dave.rings()
+        dave.answer()
+        carol.talks()
+        dave.talks()
+        bob = self.sipp("uas", calls=240, rate=20, patience=40)
+        self.binds(role, "bob", bob.contact)
+        alice = self.sipp("uac", role.address, calls=240, rate=20, patience=40)
+        for _ in range(2):
+            time.sleep(3.0)
+            self.assertEqual(role.process.stop(), -signal.SIGTERM)
+            role.restart()
+        alice.succeed()
+        bob.succeed()
+        carol.hang_up()
+        dave.hung_up()
 
 
 class CallTests(InteropTestCase):
