@@ -60,7 +60,7 @@ class UserAgent(AgentCore):
         """Whether this INVITE may replace or join that session (RFC 3891 section 3).
 
         By default, a secret that only the session's parties know, its tags, is enough to replace it; a
-        session is joined only where this is overridden.
+        session is joined only where this is overridden; say so with `support("join")`.
         """
         return invite.replaces is session
 

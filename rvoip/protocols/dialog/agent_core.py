@@ -57,7 +57,7 @@ class AgentCore:
         self._dialogs: dict[DialogID, Dialog] = {}
         self._expected: dict[tuple[str, str], Taker] = {}
         self._methods: dict[str, Taker] = {}
-        self._supported = ["replaces", "join"]
+        self._supported = ["replaces"]
         if self.settings.reliable != "off":
             self._supported.append("100rel")
         if self.settings.timer.policy != "off":
