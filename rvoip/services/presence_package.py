@@ -116,7 +116,7 @@ class WatchedPackage(EventPackage):
         return self._domains.aor(uri)
 
     def authorise(self, subscription: ServerSubscription) -> bool:
-        """Whether the watcher may know now, by the rules; `Refused` where it never may, or there is no room."""
+        """Whether the watcher may know now, by the rules; `Refused` where it never may, or has no room."""
         asking = self._asking()
         presence, resource = self._presence, subscription.resource
         decision = presence.decision(self.name, resource, asking.user)

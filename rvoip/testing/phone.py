@@ -115,6 +115,8 @@ class Phone:
         self.script = script
         self.headers = list(headers)
         self.times = Times() if times is None else times
+        self.subscribed: set[str] = set()
+        """Call-IDs of subscriptions, whose NOTIFYs are agreed to."""
         self.remember_nonce = False
         """Whether a nonce is used again, with a higher count, without waiting for another challenge."""
         self.record = Record(reactor)
@@ -468,7 +470,9 @@ class Phone:
             self._take_cancel(server)
         elif came.to.tag is not None:
             call = self._call_of(came)
-            if call is None or call.state == "over":
+            if came.method == "NOTIFY" and came.call_id in self.subscribed:
+                server.respond(respond(came, 200))
+            elif call is None or call.state == "over":
                 server.respond(respond(came, 481))
             else:
                 call.request_arrived(server)
