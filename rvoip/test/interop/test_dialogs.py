@@ -69,6 +69,18 @@ class SIPpTests(DialogTestCase):
         phone.quit()
 
 
+    def test_loss_as_caller(self) -> None:
+        phone = self.agent("alice")
+        callee = self.sipp("uas_patient", calls=10, lost=10, patience=50)
+        for count in range(1, 11):
+            phone.call(f"sip:bob@{callee.contact}")
+            phone.wait("call", state="confirmed", count=count)
+            phone.do("hangup")
+            phone.wait("call", state="disconnected", by="us", count=count)
+        callee.succeed()
+        phone.quit()
+
+
 class BaresipTests(DialogTestCase):
     """Against baresip, without a proxy."""
 
