@@ -83,9 +83,8 @@ class Inbound:
             destination = self.in_dialog(request, transaction.flow, entered)
             self._launch(transaction, Targets.parallel([destination]), context)
             return None
-        revealed = False
         while self.proxy.dialogs.topology.reveal_uri(request):
-            revealed = True  # a Contact of ours, which somebody was told of
+            continue  # a Contact that we hid: whoever was told of it may call there if he may call anywhere
         uri = request.uri
         if not isinstance(uri, SipURI):
             if not (self.proxy.routers and isinstance(uri, TelURI)) or request.has("route"):
@@ -93,7 +92,7 @@ class Inbound:
             own = True  # a number, for a router to make sense of
         else:
             # A preloaded route leads elsewhere, whatever the Request-URI says.
-            own = (revealed or self.proxy.domains.serves(uri)) and not request.has("route")
+            own = self.proxy.domains.serves(uri) and not request.has("route")
         if own or context.peer or not self.proxy.routers or request.has("route"):
             return self._admit(transaction, context, own)
         # A router may know a domain that strangers may send to.

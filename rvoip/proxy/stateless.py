@@ -68,7 +68,7 @@ class Stateless:
             return False
         branch = self._branch(request, request.via, flow.token)
         way = self._ways.get(branch)
-        if way is None:
+        if way is None or request.method not in (way.method, "CANCEL", "ACK"):
             return False
         out = self.proxy.transport.flow_by_token(way.flow_token)
         if out is None:

@@ -294,16 +294,17 @@ class CancelTests(Base):
     def test_a_phone_that_ignores_it(self) -> None:
         """RFC 3261 section 9.1: after 64*T1 the call counts as cancelled, and the caller hears 487."""
         scene = self.scene()
-        alice, bob = scene.phone("alice"), scene.peer("bob")
+        alice, bob = scene.peer("alice"), scene.peer("bob")
         scene.places.bind("bob", f"sip:bob@{bob.address}")
-        call = alice.call(BOB)
-        scene.advance(0.001)
+        alice.send(alice.request(branch="z9hG4bKx", call_id="c"))
         bob.send(bob.answer(bob.one(), 180))
-        call.cancel()
+        alice.send(alice.request("CANCEL", branch="z9hG4bKx", call_id="c"))
         scene.advance(31)
-        self.assertEqual(call.state, "ringing")
-        scene.advance(2)
-        self.assertEqual(call.why, "487 Request Terminated")
+        self.assertEqual(alice.starts(), ["180 INVITE", "200 CANCEL"])
+        scene.advance(1.1)
+        answer = alice.take()[0]
+        self.assertEqual(answer.status, 487)
+        alice.send(alice.request("ACK", branch="z9hG4bKx", call_id="c", to_tag=str(answer.to.tag)))
         self.assertClean(scene)
 
     def test_a_phone_that_answers_all_the_same(self) -> None:

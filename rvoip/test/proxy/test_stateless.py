@@ -82,6 +82,18 @@ class StatelessTests(RoutingBase):
         self.assertEqual((bob.calls[0].why, len(bob.received("ACK"))), ("cancelled", 1))
         self.assertClean(scene)
 
+    def test_another_method_is_no_retransmission(self) -> None:
+        """With the branch of a request that was let through: it is judged for itself."""
+        scene, alice, bob = self.place()
+        one = scene.peer("one")
+        scene.proxy.members = lambda flow: True
+        text = alice.request(uri=f"sip:x@{one.address}", branch="z9hG4bKx", call_id="c")
+        alice.send(text)
+        self.assertEqual(one.starts(), ["INVITE"])
+        scene.proxy.members = lambda flow: False
+        alice.send(text.replace("INVITE", "MESSAGE"))
+        self.assertEqual((alice.starts(), one.take(), bob.take()), (["407 MESSAGE"], [], []))
+
     def test_a_cancel_or_ack_of_nothing(self) -> None:
         _, alice, bob = self.place()
         alice.send(alice.request("CANCEL", f"sip:bob@{bob.address}"))
