@@ -26,7 +26,7 @@ from rvoip.registrar.stores.statements import from_row, to_row
 __all__ = ["Address", "LocationTable", "parse_postgresql_url"]
 
 _FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 2.0
 
 _UNREACHABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 
@@ -70,7 +70,7 @@ def parse_postgresql_url(url: str) -> Address:
 
 
 class LocationTable:
-    """One connection to the table, made again when it breaks: after 0.1 s, then twice as long, up to 5 s.
+    """One connection to the table, made again when it breaks: after 0.1 s, then twice as long, up to 2 s.
 
     `seconds` is the reactor's monotonic clock, `clock` what is known of the server's; the tables of a process
     share it. `max_aors` bounds the AORs that have bindings, 0 for no bound. Methods raise StoreError; then

@@ -27,7 +27,7 @@ from rvoip.registrar.errors import StoreError
 from rvoip.registrar.interfaces import IBindingStore
 from rvoip.registrar.stores.location_table import LocationTable, parse_postgresql_url
 from rvoip.registrar.stores.server_clock import ServerClock
-from rvoip.registrar.stores.worker import MAX_WAITING, Limits, Task, Worker
+from rvoip.registrar.stores.worker import MAX_WAITING, Limits, Task, Trouble, Worker
 
 __all__ = ["PostgreSQLStore"]
 
@@ -153,8 +153,8 @@ class PostgreSQLStore:
 
 
 def _attempt(work: Callable[[], Any]) -> Any:
-    """Do it; what goes wrong is the fault of none but itself."""
+    """Do it; when it fails the others of its batch have not, but the server is in trouble."""
     try:
         return work()
     except StoreError as error:
-        return error
+        return Trouble(error)

@@ -12,7 +12,7 @@ from rvoip.registrar.errors import StoreError
 from rvoip.registrar.interfaces import IPresenceStore
 from rvoip.registrar.presence_changes import PresenceChange, StoredPresence
 from rvoip.registrar.stores.presence_file import PresenceFile
-from rvoip.registrar.stores.worker import MAX_WAITING, Limits, Task, Worker
+from rvoip.registrar.stores.worker import MAX_WAITING, Limits, Task, Trouble, Worker
 
 __all__ = ["PresenceSQLite"]
 
@@ -66,8 +66,15 @@ class PresenceSQLite:
         results: list[Any] = []
         for task in tasks:
             if isinstance(task.what, float):
-                self._file.sweep(task.what)
-                results.append(None)
+                results.append(self._sweep(task.what))
             else:
                 results.append(next(written))
         return results
+
+    def _sweep(self, now: float) -> Trouble | None:
+        """What was written before it in the same batch stays written when this fails."""
+        try:
+            self._file.sweep(now)
+        except StoreError as error:
+            return Trouble(error)
+        return None

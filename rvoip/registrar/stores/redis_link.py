@@ -2,7 +2,7 @@
 
 What is asked within one turn of the reactor goes out together, and several such batches may be under way, so
 the server syncs its file once for many changes. While the connection is down everything fails at once; it is
-made anew after 0.1 s, then after twice as long, up to 5 s.
+made anew after 0.1 s, then after twice as long, up to 2 s.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BATCHES: Final = 4
 """Batches under way at once."""
 
 _FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 2.0
 
 _log = Logger()
 _encoder = msgspec.msgpack.Encoder()

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from rvoip.registrar.errors import StoreBusy, StoreError
 
-__all__ = ["MAX_WAITING", "Limits", "Task", "Worker"]
+__all__ = ["MAX_WAITING", "Limits", "Task", "Trouble", "Worker"]
 
 MAX_WAITING: Final = 5000
 """Tasks that may wait; one more is StoreBusy."""
@@ -31,6 +31,12 @@ class Task(NamedTuple):
     deadline: float
 
 
+class Trouble(NamedTuple):
+    """The result of a task that the server could not do, where others of its batch are done."""
+
+    error: StoreError
+
+
 class Limits(NamedTuple):
     """How long a task may wait, in seconds, and how many may."""
 
@@ -39,7 +45,7 @@ class Limits(NamedTuple):
 
 
 class Worker:
-    """Calls `serve` in a thread with tasks that wait; it returns a result, or an error, for each of them.
+    """Calls `serve` in a thread with tasks that wait; it returns a result, an error or `Trouble` for each.
 
     `end` is called in the thread when there is nothing more to come. `shown` names the server in errors, and
     `what` is refused, says the log, when it fails. A task that is not done in time fails, and while the
@@ -158,7 +164,9 @@ class Worker:
         for (_, done), result in zip(batch, results, strict=True):
             if done.called:
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, Trouble):
+                done.errback(result.error)
+            elif isinstance(result, Exception):
                 done.errback(result)
             else:
                 done.callback(result)
@@ -186,6 +194,7 @@ class Worker:
         self._stuck_since = self._reactor.seconds()
         try:
             results = self._serve([task for task, _ in batch])
+            failed = next((each.error.reason for each in results if isinstance(each, Trouble)), "")
         except StoreError as error:
             failed = error.reason
             results = [type(error)(failed) for _ in batch]  # one each: a traceback belongs to one

@@ -138,6 +138,23 @@ class StoreTests(PostgreSQLCase):
         self.assertEqual((await store.apply(change(bound(cseq=3)))).outcome, Outcome.REFRESHED)
         self.flushLoggedErrors()
 
+    async def test_chores_do_not_look_like_recovery(self) -> None:
+        """While the server is gone, counting and expiring fail too, and do not say that it is back."""
+        store = PostgreSQLStore(self.server.url, reactor)
+        store.open(NOW, WALL)
+        self.addCleanup(store.close)
+        self.addCleanup(self.server.start)
+        self.server.kill()
+        for ask in (lambda: store.lookup(AOR, NOW), lambda: store.apply(change(bound()))):
+            with self.assertRaises(StoreError):
+                await ask()
+        self.assertTrue(store._reader.trouble and store._writer.trouble)
+        for chore in (store.count, lambda: store.expire(NOW, WALL), lambda: store.aors("", "", 1, NOW)):
+            with self.assertRaises(StoreError):
+                await settled(chore())
+            self.assertTrue(store._reader.trouble and store._writer.trouble)
+        self.flushLoggedErrors()
+
     async def test_close_finishes(self) -> None:
         store = await self.opened()
         waiting = [store.apply(change(bound(), aor=f"{number}@h")) for number in range(300)]

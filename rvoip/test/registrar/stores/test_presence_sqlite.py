@@ -15,8 +15,10 @@ from rvoip.registrar.buddy_lists import Buddy, BuddyList
 from rvoip.registrar.errors import StoreError
 from rvoip.registrar.interfaces import IPresenceStore
 from rvoip.registrar.presence_policy import Decision, Rule
+from rvoip.registrar.publication import PublicationChange, Published, StoredPublication
 from rvoip.registrar.stores.presence_memory import PresenceMemory
 from rvoip.registrar.stores.presence_sqlite import PresenceSQLite
+from rvoip.registrar.stores.worker import Task
 from rvoip.test.registrar.presence_scene import ALICE, BOB, NOW, WALL, Scene, pidf, publish
 from rvoip.test.registrar.stores.contract import settled
 
@@ -98,6 +100,19 @@ class PresenceSQLiteTests(TestCase):
         with sqlite3.connect(self.path) as connection:
             self.assertEqual(connection.execute("SELECT count(*) FROM publication").fetchone(), (0,))
         connection.close()
+
+    def test_a_failed_sweep(self) -> None:
+        """What was committed before it is not called failed: it would come back after a restart."""
+
+        def fails(now: float) -> None:
+            raise StoreError("disk I/O error")
+
+        self.patch(self.store._file, "sweep", fails)
+        put = StoredPublication("presence", ALICE, "tag", "application/pidf+xml", pidf(), 60, NOW + 60)
+        change = PublicationChange(Published(200, "tag", 60), put)
+        done, swept = self.store._serve([Task(change, NOW), Task(NOW, NOW)])
+        self.assertIsNone(done)
+        self.assertEqual(swept.error.reason, "disk I/O error")
 
     async def test_what_cannot_be_written_down(self) -> None:
         """It fails alone."""

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.registrar.errors import StoreBusy, StoreError
-from rvoip.registrar.stores.worker import Limits, Task, Worker
+from rvoip.registrar.stores.worker import Limits, Task, Trouble, Worker
 from rvoip.test.registrar.stores.threads import Pump
 
 
@@ -41,7 +41,8 @@ class WorkerTests(SynchronousTestCase):
         self.batches.append([task.what for task in tasks])
         if self.error is not None:
             raise self.error
-        return [StoreError("bad") if task.what == "bad" else task.what * 2 for task in tasks]
+        special = {"bad": StoreError("bad"), "trouble": Trouble(StoreError("server://x is gone"))}
+        return [special.get(task.what, task.what * 2) for task in tasks]
 
     def end(self) -> None:
         self.ended = True
@@ -97,6 +98,23 @@ class WorkerTests(SynchronousTestCase):
         self.flushLoggedErrors()
         self.reactor.pump_one()
         self.assertEqual(self.reactor.wait(self.worker.ask("d")), "dd")
+        self.assertEqual(self.worker.trouble, "")
+
+    def test_trouble_of_one(self) -> None:
+        """The server is in trouble; what it did before in the same batch is done."""
+        self.start()
+        self.gate.clear()
+        self.worker.ask("first")
+        self.reached.wait(30)
+        good, trouble = self.worker.ask("a"), self.worker.ask("trouble")
+        self.gate.set()
+        self.assertRaises(StoreError, self.reactor.wait, trouble)
+        self.assertEqual(self.successResultOf(good), "aa")
+        self.assertEqual(self.worker.trouble, "server://x is gone")
+        # More of the same does not look like recovery.
+        self.assertRaises(StoreError, self.reactor.wait, self.worker.ask("trouble"))
+        self.assertEqual(self.worker.trouble, "server://x is gone")
+        self.reactor.wait(self.worker.ask("b"))
         self.assertEqual(self.worker.trouble, "")
 
     def test_failures(self) -> None:
