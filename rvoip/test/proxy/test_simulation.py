@@ -10,8 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.message import Response
+from rvoip.proxy.forwarding import Forwarding
 from rvoip.proxy.proxy import ProxySettings
-from rvoip.test.proxy.scene import Scene
+from rvoip.test.proxy.scene import Scene, sip
+from rvoip.test.proxy.test_forwarding import Rules
 from rvoip.testing.phone import Call, Phone, answer_after, answer_at_once, busy, reject_with, ring, silent
 
 SEEDS = range(20)
@@ -34,11 +36,14 @@ def finals(phone: Phone, call_id: str, cseq: int) -> list[Response]:
 class Run:
     """Some phones and callers, and what they do by chance of a seed."""
 
-    def __init__(self, seed: int, **network: Any) -> None:
+    def __init__(self, seed: int, rich: bool = False, **network: Any) -> None:
+        """`rich`: with all that the proxy can do to a call."""
         self.random = Random(f"run {seed}")
-        self.scene = Scene(
-            ProxySettings(fork=self.random.choice(["parallel", "sequential"])), seed=seed, **network
-        )
+        fork = self.random.choice(["parallel", "sequential"])
+        settings = ProxySettings(fork=fork)
+        if rich:
+            settings = ProxySettings(fork=fork, ring=2.0, recurse=True, topology_hiding=True, timer_c=30.0)
+        self.scene = Scene(settings, seed=seed, **network)
         self.calls: list[Call] = []
         self.outcomes: list[object] = []
         scripts = {
@@ -55,10 +60,34 @@ class Run:
             self.scene.phone(user, script=script, transport=self.random.choice(transports))
         for device, script in (("f1", ring), ("f2", answer_after(1.0)), ("f3", busy)):
             self.scene.phone("forked", device=device, script=script)
+        if rich:
+            self.enrich()
         self.callers = [
             self.scene.phone(f"caller{number}", transport=self.random.choice(transports))
             for number in range(3)
         ]
+
+    def enrich(self) -> None:
+        """Forward the calls of some users, and let a phone come and go while they are called."""
+
+        def moved(call: Call) -> None:
+            call.reject(302, [("Contact", "<sip:prompt@example.test>, <sip:busy@example.test>;q=0.1")])
+
+        self.scene.phone("moved", device="moves", script=moved)
+        self.scene.proxy.forwarding = Rules(
+            busy=Forwarding(busy=sip("sip:later@example.test")),
+            silent=Forwarding(no_answer=sip("sip:busy@example.test"), after=3.0),
+            declining=Forwarding(always=sip("sip:moved@example.test")),
+            nobody=Forwarding(unreachable=sip("sip:forked@example.test")),
+        )
+        late = self.scene.phone("ringing", device="late", script=answer_at_once, register=False)
+
+        def come() -> None:
+            Deferred.fromCoroutine(late.register()).addErrback(lambda failure: None)
+            for delay in (0.5, 2.0, 8.0):
+                late.after(delay, partial(self.scene.proxy.registered, "ringing@example.test"))
+
+        late.after(self.random.uniform(1.0, 6.0), come)
 
     def begin(self) -> None:
         users = ["prompt", "later", "busy", "ringing", "silent", "declining", "moved", "forked", "nobody"]
@@ -89,6 +118,17 @@ class Run:
 
 
 class SimulationTests(SynchronousTestCase):
+    def test_all_that_a_proxy_can_do(self) -> None:
+        """Forks by q and time, forwardings, redirections, late phones, hidden topology."""
+        statuses: set[int] = set()
+        for seed in SEEDS[:8]:
+            run = self.check(seed, rich=True, loss=0.08, duplicate=0.1, reorder=0.15, delay=(0.002, 0.08))
+            self.assertEqual(len(run.scene.proxy.ringing), 0)
+            statuses.update(finals(call.phone, call.call_id, 1)[0].status for call in run.calls)
+        self.assertIn(200, statuses)
+        self.assertIn(487, statuses)
+        self.assertNotIn(500, statuses)
+
     def check(self, seed: int, **network: Any) -> Run:
         run = Run(seed, **network)
         run.begin()
