@@ -18,7 +18,7 @@ from rvoip.common.printable import printable
 __all__ = ["COMMANDS", "main", "make_parser"]
 
 COMMANDS = {
-    "user": "accounts: add, passwd, list, remove, import",
+    "user": "accounts: add, passwd, roles, list, remove, import",
     "apikey": "keys for the HTTP API: add, list, revoke",
     "binding": "registered contacts of a running server: list, remove",
     "dialog": "the calls that are up: list, end",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from rvoip.cli.errors import CommandError
 from rvoip.cli.options import add_config, add_json
 from rvoip.cli.output import local_time, write_json, write_line, write_table
+from rvoip.services.account_roles import ROLES
 from rvoip.services.config import load
 from rvoip.users.accounts import Account, join_aor, split_aor
 from rvoip.users.errors import AccountError, StoreError
@@ -40,6 +41,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         )
     listing = _action(actions, "list", _list, "list accounts")
     listing.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="how their names begin")
+    add.add_argument(
+        "--no-digest",
+        action="store_true",
+        help="an account for the API alone: no phone can use it; what is kept of its password is Argon2id",
+    )
+    roles = _action(actions, "roles", _roles, "say what an account may do in the API")
+    roles.add_argument("aor", metavar="USER@DOMAIN", help="the account")
+    roles.add_argument("roles", metavar="ROLE", nargs="+", choices=ROLES, help=", ".join(ROLES))
     remove = _action(actions, "remove", _remove, "remove an account")
     remove.add_argument("aor", metavar="USER@DOMAIN", help="the account")
     importing = _action(actions, "import", _import, "make or change many accounts, all or none")
@@ -85,8 +94,9 @@ def _add(args: argparse.Namespace) -> int:
     aor = _checked(args.aor)
     password = _password(args, aor)
     with open_store(_store_url(args), make=True) as store:
-        store.add(Account.of(aor), password)
-    _warn_of_domain(args, aor)
+        store.add(Account.of(aor), password, digest=not args.no_digest)
+    if not args.no_digest:
+        _warn_of_domain(args, aor)
     return _done(args, aor, "added")
 
 
@@ -96,7 +106,7 @@ def _warn_of_domain(args: argparse.Namespace, aor: str) -> None:
     domain = split_aor(aor)[1]
     if served and domain not in served:
         file = args.config or "defaults"
-        sys.stderr.write(f"{file}: sip.domains does not name {domain}, so no phone can use this account yet\n")
+        sys.stderr.write(f"{file}: sip.domains does not name {domain}, so no phone can use the account yet\n")
 
 
 def _passwd(args: argparse.Namespace) -> int:
@@ -105,6 +115,17 @@ def _passwd(args: argparse.Namespace) -> int:
     with open_store(_store_url(args)) as store:
         store.set_password(aor, password)
     return _done(args, aor, "changed")
+
+
+def _roles(args: argparse.Namespace) -> int:
+    aor = _checked(args.aor)
+    with open_store(_store_url(args)) as store:
+        roles = sorted(store.update(aor, roles=args.roles).roles)
+    if args.json:
+        write_json({"aor": aor, "roles": roles})
+    else:
+        write_line(f"{aor} has the role{'s' if len(roles) > 1 else ''} {', '.join(roles)}")
+    return 0
 
 
 def _remove(args: argparse.Namespace) -> int:

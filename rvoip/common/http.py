@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 from uuid import uuid4
 
@@ -40,6 +41,9 @@ _JSON_MEDIA_TYPE: Final = re.compile(
     r'application/json[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-8"?[ \t]*)?', re.IGNORECASE
 )
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+_PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+"""Twisted does not know all of them."""
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
 
@@ -249,7 +253,9 @@ class API:
         return route, parameters, principal
 
     async def _identify(self, request: Request) -> Principal:
-        return await self.guard.identify(_header(request, "authorization"), _header(request, "x-api-key"))
+        return await self.guard.identify(
+            _header(request, "authorization"), _header(request, "x-api-key"), _peer(request)
+        )
 
     async def _call(self, call: Call, parameters: dict[str, str], query: bytes) -> Answer:
         route = call.route
@@ -295,7 +301,7 @@ class API:
             raise HTTPError(400, "JSON is malformed: a string is not UTF-8") from None
 
     def _refuse(self, request: Request, method: str, path: str, error: HTTPError) -> Answer:
-        if error.status in (401, 403):
+        if error.status in (401, 403, 429):
             peer = _peer(request)
             suppressed = self._refusals.allow(peer)
             if suppressed is not None:
@@ -376,7 +382,7 @@ def _peer(request: Request) -> str:
 
 
 def _write(request: Request, answer: Answer) -> None:
-    request.setResponseCode(answer.status)
+    request.setResponseCode(answer.status, _PHRASES.get(answer.status))
     headers = request.responseHeaders
     headers.removeHeader(b"Server")
     headers.setRawHeaders(b"Cache-Control", [b"no-store"])

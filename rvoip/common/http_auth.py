@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -21,6 +22,7 @@ TOKEN_LIMIT: Final = 4096
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?", re.ASCII)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=:-]+", re.ASCII)
 _BEARER: Final = re.compile(rf"bearer +({_TOKEN.pattern}) *", re.ASCII | re.IGNORECASE)
+_BASIC: Final = re.compile(r"basic +([A-Za-z0-9+/]+={0,2}) *", re.ASCII | re.IGNORECASE)
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -39,13 +41,16 @@ ANYONE: Final = Principal("anyone", frozenset({"*"}))
 """The caller of an API that asks for no token."""
 
 Authenticate = Callable[[str], "Principal | Awaitable[Principal | None] | None"]
+Login = Callable[[str, str, str], "Awaitable[Principal | None]"]
 
 
 class Guard:
     """Decides who a caller is.
 
     `token` is the operator's own, for everything. `authenticate` knows API keys and bearer tokens; it returns
-    None for what it does not know, or an awaitable of the same. As long as there is no token and `has_keys`
+    None for what it does not know, or an awaitable of the same. `login` does so for a name, a password and
+    the caller's address, of HTTP's Basic scheme (RFC 7617); no challenge offers that, so that no browser asks
+    for a password and sends it along with what other pages want. As long as there is no token and `has_keys`
     says that there are no keys, the API is open to whoever reaches it, so it must be reached from this
     machine only.
     """
@@ -55,10 +60,12 @@ class Guard:
         token: str = "",
         authenticate: Authenticate | None = None,
         has_keys: Callable[[], bool] | None = None,
+        login: Login | None = None,
     ) -> None:
         self._token: bytes | None = None
         self._authenticate = authenticate
         self._has_keys = has_keys
+        self._login = login
         self.use(token)
 
     def use(self, token: str) -> None:
@@ -72,10 +79,19 @@ class Guard:
             return False
         return self._authenticate is None or (self._has_keys is not None and not self._has_keys())
 
-    async def identify(self, authorization: list[str], api_key: list[str]) -> Principal:
-        """Return the caller by the values of the headers Authorization and X-API-Key, or raise a 401."""
+    async def identify(self, authorization: list[str], api_key: list[str], peer: str = "") -> Principal:
+        """Return the caller by the values of the headers Authorization and X-API-Key, or raise a 401.
+
+        `peer` is the caller's address.
+        """
         if self.is_open:
             return ANYONE
+        named = _name_and_password(authorization, api_key)
+        if named is not None and self._login is not None:
+            who = await self._login(*named, peer)
+            if who is None:
+                raise HTTPError(401, "wrong account or password", headers={"WWW-Authenticate": "Bearer"})
+            return who
         token = _token(authorization, api_key)
         if token is None:
             raise HTTPError(401, "a token is needed", headers={"WWW-Authenticate": "Bearer"})
@@ -115,6 +131,21 @@ def _token(authorization: list[str], api_key: list[str]) -> str | None:
         return api_key[0].strip(" \t") or None
     match = _BEARER.fullmatch(authorization[0])
     return match[1] if match else None
+
+
+def _name_and_password(authorization: list[str], api_key: list[str]) -> tuple[str, str] | None:
+    """Read Basic credentials in UTF-8 (RFC 7617). The name, `user@domain`, may have colons in brackets."""
+    if api_key or len(authorization) != 1 or len(authorization[0]) > TOKEN_LIMIT:
+        return None
+    match = _BASIC.fullmatch(authorization[0])
+    if match is None:
+        return None
+    try:
+        text = base64.b64decode(match[1], validate=True).decode()
+    except ValueError:
+        return None
+    end = text.find("]:", text.find("@[")) + 1 if "@[" in text.partition(":")[0] else text.find(":")
+    return (text[:end], text[end + 1 :]) if end > 0 else None
 
 
 def is_bearer(token: str) -> bool:

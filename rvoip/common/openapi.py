@@ -38,6 +38,7 @@ def document(title: str, version: str, description: str, routes: Sequence[Route]
             "schemas": components,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "login": {"type": "http", "scheme": "basic"},
                 "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
@@ -62,7 +63,7 @@ def _operation(route: Route, schema_of: dict[Any, Any], components: dict[str, An
         # Without credentials where the server asks for none: on loopback and Unix sockets.
         "security": []
         if route.is_public
-        else [{"bearer": list(route.scopes)}, {"api_key": list(route.scopes)}, {}],
+        else [{"bearer": list(route.scopes)}, {"api_key": list(route.scopes)}, {"login": []}, {}],
     }
     if route.description:
         operation["description"] = route.description

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from rvoip.common.http_auth import Guard, Principal
@@ -23,6 +24,7 @@ __all__ = [
     "USERS_READ",
     "USERS_WRITE",
     "Callers",
+    "is_scope",
 ]
 
 USERS_READ: Final = "users:read"
@@ -49,20 +51,33 @@ SCOPES: Final = (
     TRACES_READ,
 )
 
+_WIDE_SCOPES: Final = frozenset(f"{scope.partition(':')[0]}:*" for scope in SCOPES) | {"*"}
+
+
+def is_scope(text: str) -> bool:
+    """Whether a key may have this scope: one of `SCOPES`, as `users:*` those of one thing, or `*`."""
+    return text in SCOPES or text in _WIDE_SCOPES
+
 
 class Callers:
-    """Knows callers by token or API key; `guard` asks it.
+    """Knows callers by token, API key or an account's password (`login`); `guard` asks it.
 
     Without a token and as long as there are no keys, the API is open to whoever reaches it, which only
     this machine may: `HTTPService` refuses to start elsewhere. An API that other machines reach stays closed
     once it runs, also when its last key is removed.
     """
 
-    def __init__(self, accounts: AccountsService, table: HTTP, listen: str) -> None:
+    def __init__(
+        self,
+        accounts: AccountsService,
+        table: HTTP,
+        listen: str,
+        login: Callable[[str, str, str], Awaitable[Principal | None]] | None = None,
+    ) -> None:
         self._accounts = accounts
         self._stays_closed = False
         self._is_reached = bool(listen) and not (Listen.parse(listen).is_local or table.ca)
-        self.guard = Guard(table.token, self._authenticate, self._has_keys)
+        self.guard = Guard(table.token, self._authenticate, self._has_keys, login)
 
     def started(self) -> None:
         """Say that the API runs."""

@@ -18,6 +18,7 @@ from rvoip.services.callers import Callers
 from rvoip.services.config import HTTP
 from rvoip.services.dialogs_api import serve_dialogs
 from rvoip.services.gateways_api import serve_gateways
+from rvoip.services.logins import Logins
 from rvoip.services.metrics import sip_metrics
 from rvoip.services.operations_api import Status, serve_ladders, serve_status, serve_transactions
 from rvoip.services.rpc import RPC, serve_rpc
@@ -49,7 +50,10 @@ class HTTPSide:
         self._role = role
         self._began = self._began_wall = 0.0
         try:
-            self._callers = Callers(role.accounts, table, "" if listen == NO_LISTENER else listen)
+            self.logins = Logins(role.accounts, reactor.seconds, bool(table.certificate))
+            self._callers = Callers(
+                role.accounts, table, "" if listen == NO_LISTENER else listen, self.logins
+            )
         except StartError as error:
             raise ConfigError(file, "http.listen", error.reason) from None
         self.health = Health()

@@ -10,8 +10,17 @@ from msgspec import Meta
 
 from rvoip.common.http import API, Call, Reply
 from rvoip.common.problem import HTTPError
+from rvoip.services.account_roles import check_roles, scopes_of
 from rvoip.services.accounts import AccountsService
-from rvoip.services.callers import KEYS_READ, KEYS_WRITE, ROLES_WRITE, USERS_READ, USERS_WRITE
+from rvoip.services.callers import (
+    KEYS_READ,
+    KEYS_WRITE,
+    ROLES_WRITE,
+    SCOPES,
+    USERS_READ,
+    USERS_WRITE,
+    is_scope,
+)
 from rvoip.services.store_errors import store_errors
 from rvoip.users.accounts import USER, Account, APIKey, join_aor, split_aor
 from rvoip.users.errors import AccountError
@@ -45,7 +54,9 @@ class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     display_name: str = ""
     enabled: bool = True
     roles: list[str] | None = None
-    """What it may do in the APIs; only "user" when there are none."""
+    """What it may do in the API: admin, operator, viewer, user; left out only "user", which is nothing."""
+    digest: bool = True
+    """Whether phones can use it. Without, its password is kept as an Argon2id hash alone, for the API."""
 
 
 class UserChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +148,7 @@ def serve_users(api: API, accounts: AccountsService) -> None:
         with store_errors():
             roles = frozenset((USER,) if body.roles is None else body.roles)
             account = Account(body.user, body.domain, body.enabled, roles, body.display_name)
-            stored = await accounts.opened.add(account, body.password)
+            stored = await accounts.opened.add(account, body.password, digest=body.digest)
         return Reply(_user(stored), headers={"Location": f"/v1/users/{quote(stored.aor, safe='@')}"})
 
     @api.route("GET", "/v1/users/{aor}", response=User, scopes=(USERS_READ,))
@@ -154,7 +165,7 @@ def serve_users(api: API, accounts: AccountsService) -> None:
     async def change_user(call: Call, aor: str, body: UserChange) -> User:
         """Change an account: what is left out, or null, stays as it is."""
         _check_roles(call, body.roles)
-        name = _known_form(aor)
+        name = await _within_reach(call, aor)
         with store_errors():
             return _user(
                 await accounts.opened.update(
@@ -165,7 +176,7 @@ def serve_users(api: API, accounts: AccountsService) -> None:
     @api.route("PUT", "/v1/users/{aor}/password", body=NewPassword, scopes=(USERS_WRITE,))
     async def set_password(call: Call, aor: str, body: NewPassword) -> None:
         """Give an account another password; it holds from the next request on."""
-        name = _known_form(aor)
+        name = await _within_reach(call, aor)
         with store_errors():
             await accounts.opened.set_password(name, body.password)
 
@@ -175,9 +186,18 @@ def serve_users(api: API, accounts: AccountsService) -> None:
 
         What it has registered stays until it expires or is removed.
         """
-        name = _known_form(aor)
+        name = await _within_reach(call, aor)
         with store_errors():
             await accounts.opened.remove(name)
+
+    async def _within_reach(call: Call, aor: str) -> str:
+        """The AOR of an account that may do no more than the caller: with its password he would be it."""
+        name = _known_form(aor)
+        with store_errors():
+            account = await accounts.opened.get(name)
+        if account is not None and (missing := call.principal.missing(sorted(scopes_of(account.roles)))):
+            raise HTTPError(403, f"the account may do more than the caller, who lacks {' '.join(missing)}")
+        return name
 
 
 def serve_keys(api: API, accounts: AccountsService) -> None:
@@ -195,9 +215,11 @@ def serve_keys(api: API, accounts: AccountsService) -> None:
         """Make an API key, which is shown this once.
 
         The first one closes an API that was open: from then on each call needs a key, or the token of the
-        configuration.
+        configuration. It has to allow `keys:write`, or there would be no way back.
         """
         _check_grant(call, body.scopes)
+        if api.guard.is_open and not {"*", "keys:*", KEYS_WRITE}.intersection(body.scopes):
+            raise HTTPError(400, f"the first key closes the API, so it has to allow {KEYS_WRITE}")
         with store_errors():
             key, record = await accounts.opened.add_key(
                 body.name, body.scopes, owner=body.owner, expires=body.expires
@@ -212,15 +234,23 @@ def serve_keys(api: API, accounts: AccountsService) -> None:
 
 
 def _check_grant(call: Call, scopes: list[str]) -> None:
-    """Raise a 403 when a caller would give a key what it may not do itself."""
+    """Raise a 400 for scopes that there are not, a 403 for what a caller may not do itself."""
+    if unknown := [scope for scope in scopes if not is_scope(scope)]:
+        raise HTTPError(400, f"{unknown[0][:64]!a} is none of the scopes {', '.join(SCOPES)}, users:* or *")
     if missing := call.principal.missing(scopes):
         raise HTTPError(403, f"the token lacks the scope {' '.join(missing)}, so it cannot give it")
 
 
 def _check_roles(call: Call, roles: list[str] | None) -> None:
     """Roles decide what an account may do in the APIs: to give them takes more than to make accounts."""
-    if roles is not None and call.principal.missing((ROLES_WRITE,)):
+    if roles is None:
+        return
+    if call.principal.missing((ROLES_WRITE,)):
         raise HTTPError(403, f"the token lacks the scope {ROLES_WRITE}")
+    with store_errors():
+        allowed = scopes_of(check_roles(roles))
+    if missing := call.principal.missing(sorted(allowed)):
+        raise HTTPError(403, f"the token lacks the scope {' '.join(missing)}, so it cannot give it")
 
 
 def _known_form(aor: str) -> str:

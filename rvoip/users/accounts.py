@@ -15,6 +15,7 @@ __all__ = [
     "ADMIN",
     "OPERATOR",
     "USER",
+    "VIEWER",
     "APIKey",
     "Account",
     "check_domain",
@@ -28,6 +29,7 @@ __all__ = [
 # The roles that the servers themselves give a meaning to; an application may name others.
 ADMIN = "admin"
 OPERATOR = "operator"
+VIEWER = "viewer"
 USER = "user"
 
 MAX_USER = 128  # characters
@@ -171,10 +173,6 @@ class Account:
     def aor(self) -> str:
         """``user@domain``: the name of the account everywhere."""
         return join_aor(self.user, self.domain)
-
-    def has_role(self, role: str) -> bool:
-        """Whether it has `role`; an administrator has every one."""
-        return role in self.roles or ADMIN in self.roles
 
 
 @attrs.frozen

@@ -48,7 +48,7 @@ class UserTests(TestCase):
             ("alice@example.test", ""),
             (
                 "alice@other.test",
-                f"{self.config}: sip.domains does not name other.test, so no phone can use this account yet\n",
+                f"{self.config}: sip.domains does not name other.test, so no phone can use the account yet\n",
             ),
         ):
             ran = self.user("add", aor, "--password-stdin", stdin=b"secret\n")

@@ -20,7 +20,7 @@ class Response:
 
     def __init__(self, head: bytes, body: bytes) -> None:
         lines = head.decode("latin-1").split("\r\n")
-        self.version, status, _ = lines[0].split(" ", 2)
+        self.version, status, self.reason = lines[0].split(" ", 2)
         self.status = int(status)
         self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}
         self.body = body

@@ -157,7 +157,7 @@ class UsersTests(RoleCase):
         self.assertEqual(self.ask("PATCH", "/v1/users/alice@example.test", {"roles": ["A"]}).status, 400)
 
     def test_roles_take_more_than_accounts(self) -> None:
-        made = self.ask("POST", "/v1/keys", {"name": "k", "scopes": ["users:*"]})
+        made = self.ask("POST", "/v1/keys", {"name": "k", "scopes": ["users:*", "keys:write"]})
         key = made.json["key"]
         for method, target, body in (
             ("POST", "/v1/users", {**ALICE, "roles": ["admin"]}),
@@ -168,6 +168,42 @@ class UsersTests(RoleCase):
             self.assertEqual(answer.status, 403)
             self.assertIn("roles:write", answer.json["detail"])
         self.assertEqual(self.ask("POST", "/v1/users", ALICE, x_api_key=key).json["roles"], ["user"])
+
+    def test_roles_that_mean_nothing(self) -> None:
+        self.add("alice")
+        for method, target, body in (
+            ("PATCH", "/v1/users/alice@example.test", {"roles": ["root"]}),
+            ("PATCH", "/v1/users/alice@example.test", {"roles": ["viewer", "Operator"]}),
+            ("POST", "/v1/users", {**ALICE, "user": "bob", "roles": ["superuser"]}),
+        ):
+            answer = self.ask(method, target, body)
+            self.assertEqual(answer.status, 400, answer.body)
+            self.assertIn("is none of the roles admin, operator, viewer, user", answer.json["detail"])
+        self.assertEqual(len(self.ask("GET", "/v1/users").json["users"]), 1)
+
+    def test_accounts_that_may_do_more_than_the_caller(self) -> None:
+        """Who may change the password of an administrator would be one."""
+        self.add("root", roles=["admin"])
+        self.add("eye", roles=["viewer"])
+        body = {"name": "k", "scopes": ["users:*", "roles:write", "bindings:read", "operations:read"]}
+        self.ask("POST", "/v1/keys", {"name": "all", "scopes": ["*"]})
+        with UserStore(f"sqlite:{self.folder}/users.db") as store:
+            key = store.add_key("k", body["scopes"])[0]
+        for user, status in (("root", 403), ("eye", 204), ("nobody", 404)):
+            aor = f"/v1/users/{user}@example.test"
+            answer = self.ask("PUT", f"{aor}/password", {"password": "mine"}, x_api_key=key)
+            self.assertEqual(answer.status, status)
+            answer = self.ask("PATCH", aor, {"enabled": False}, x_api_key=key)
+            self.assertEqual(answer.status, 200 if status == 204 else status)
+            self.assertEqual(self.ask("DELETE", aor, x_api_key=key).status, status)
+        for role, status in (("admin", 403), ("operator", 403), ("viewer", 201)):
+            more = {**ALICE, "user": role, "roles": [role]}
+            self.assertEqual(self.ask("POST", "/v1/users", more, x_api_key=key).status, status)
+
+    def test_an_account_for_the_api_alone(self) -> None:
+        self.add("root", roles=["admin"], digest=False)
+        phone = self.phone("root@example.test", "127.0.64.21")
+        self.assertEqual(self.reactor.result_of(phone.register()).status, 401)
 
     def test_unknown_accounts(self) -> None:
         for aor in ("nobody@example.test", "nobody", "@example.test", "sip:alice@example.test", "a@b@c"):
@@ -215,7 +251,7 @@ class UsersTests(RoleCase):
                 ("PUT", "/v1/users/alice@example.test/password", {"password": "x"}),
                 ("DELETE", "/v1/users/alice@example.test", None),
                 ("GET", "/v1/keys", None),
-                ("POST", "/v1/keys", {"name": "k", "scopes": []}),
+                ("POST", "/v1/keys", {"name": "k", "scopes": ["*"]}),
                 ("DELETE", "/v1/keys/rvk_0", None),
             ):
                 answer = self.ask(method, target, body)
@@ -237,6 +273,22 @@ class LockTests(RoleCase):
         finally:
             other.close()
         self.assertEqual(self.client.ask("POST", "/v1/users", ALICE).status, 201)
+
+
+class FirstKeyTests(RoleCase):
+    def test_it_leaves_a_way_back(self) -> None:
+        """The first key closes an open API: one that may not make another would close it for good."""
+        self.run_role()
+        for scopes in ([], ["users:read"], ["users:*", "keys:read"], ["nosuch"]):
+            answer = self.client.ask("POST", "/v1/keys", {"name": "k", "scopes": scopes})
+            self.assertEqual(answer.status, 400, scopes)
+        self.assertIn("is none of the scopes users:read, ", answer.json["detail"])
+        self.assertEqual(self.client.ask("GET", "/v1/keys").json, {"keys": []})
+        made = self.client.ask("POST", "/v1/keys", {"name": "k", "scopes": ["keys:*"]})
+        self.assertEqual(made.status, 201)
+        key = made.json["key"]
+        made = self.client.ask("POST", "/v1/keys", {"name": "k", "scopes": ["keys:read"]}, x_api_key=key)
+        self.assertEqual(made.status, 201)
 
 
 class KeysTests(RoleCase):
@@ -286,6 +338,9 @@ class KeysTests(RoleCase):
             {"name": "k\u0000", "scopes": []},
             {"name": "k" * 200, "scopes": []},
             {"name": "k", "scopes": ["No Scope"]},
+            {"name": "k", "scopes": ["nosuch"]},
+            {"name": "k", "scopes": ["users:read", "users:all"]},
+            {"name": "k", "scopes": ["user*"]},
             {"name": "k", "scopes": [f"s{index}" for index in range(80)]},
             {"name": "k", "scopes": [], "expires": 1.0},
             {"name": "k", "scopes": [], "expires": -1.0},
