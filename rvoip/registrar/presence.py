@@ -159,6 +159,14 @@ class Presence:
             self._dialogs.pop(aor, None)
         self._tell("dialog", aor)
 
+    def dialogs(self, aor: str) -> tuple[DialogState, ...]:
+        """Those that `set_dialogs` was told last."""
+        return self._dialogs.get(aor, ())
+
+    def mailbox(self, aor: str) -> MessageSummary | None:
+        """What `set_mailbox` was told last."""
+        return self._mailboxes.get(aor)
+
     def set_mailbox(self, aor: str, summary: MessageSummary | None) -> Deferred[None] | None:
         """What waits for an AOR, stored; None when nothing is known any more."""
 

@@ -18,6 +18,8 @@ __all__ = [
     "KEYS_WRITE",
     "OPERATIONS_READ",
     "OPERATIONS_WRITE",
+    "PRESENCE_READ",
+    "PRESENCE_WRITE",
     "ROLES_WRITE",
     "SCOPES",
     "TRACES_READ",
@@ -36,6 +38,8 @@ BINDINGS_READ: Final = "bindings:read"
 BINDINGS_WRITE: Final = "bindings:write"
 OPERATIONS_READ: Final = "operations:read"
 OPERATIONS_WRITE: Final = "operations:write"
+PRESENCE_READ: Final = "presence:read"
+PRESENCE_WRITE: Final = "presence:write"
 TRACES_READ: Final = "traces:read"
 
 SCOPES: Final = (
@@ -48,6 +52,8 @@ SCOPES: Final = (
     BINDINGS_WRITE,
     OPERATIONS_READ,
     OPERATIONS_WRITE,
+    PRESENCE_READ,
+    PRESENCE_WRITE,
     TRACES_READ,
 )
 

@@ -21,6 +21,7 @@ from rvoip.services.gateways_api import serve_gateways
 from rvoip.services.logins import Logins
 from rvoip.services.metrics import sip_metrics
 from rvoip.services.operations_api import Status, serve_ladders, serve_status, serve_transactions
+from rvoip.services.presence_api import serve_presence
 from rvoip.services.rpc import RPC, serve_rpc
 from rvoip.services.users_api import serve_keys, serve_users
 
@@ -143,6 +144,9 @@ class HTTPSide:
         self.health.add("listeners", self._check_listeners)
         self.health.add("accounts", lambda: role.accounts.trouble or None)
         self.health.add("location", lambda: role.location.store.trouble or None)
+        presence = role.presence
+        if presence is not None:
+            self.health.add("presence", lambda: presence.presence.store.trouble or None)
         self.health.add("load", self._check_load)
 
     def _check_listeners(self) -> str | None:
@@ -169,6 +173,7 @@ class HTTPSide:
         serve_ladders(api, lambda: role.ring)
         serve_dialogs(api, role.calls)
         serve_gateways(api, None if role.routing is None else role.routing.gateways)
+        serve_presence(api, role.presence)
         serve_rpc(api, RPC(role, lambda: (self._began_wall, self.now() - self._began)))
 
     def _removed(self, removed: Removed) -> None:

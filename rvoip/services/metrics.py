@@ -31,6 +31,7 @@ def sip_metrics(role: SIPRole) -> Metrics:
             "forwarded", "Requests sent on, one a branch", lambda: proxy.forwarded, "counter"
         )
     _calls(metrics, role)
+    _presence(metrics, role)
     return metrics
 
 
@@ -198,6 +199,31 @@ def _calls(metrics: Metrics, role: SIPRole) -> None:
         ("who",),
         lambda: [(("scanner",), screen.scans), (("peer",), screen.refused)],
         "counter",
+    )
+
+
+def _presence(metrics: Metrics, role: SIPRole) -> None:
+    service = role.presence
+    if service is None:
+        return
+    metrics.collect_labelled(
+        "subscriptions",
+        "Subscriptions to our users by event package and state",
+        ("package", "state"),
+        lambda: [(key, count) for key, count in service.subscriptions().items()],
+    )
+    metrics.collect_from(
+        "publications", "What phones have published", lambda: service.presence.compositor.count()
+    )
+    metrics.collect_labelled(
+        "publish_responses",
+        "PUBLISH requests of our users by how they were answered",
+        ("status",),
+        lambda: [((str(status),), count) for status, count in service.requests.published.items()],
+        "counter",
+    )
+    metrics.collect_from(
+        "notifications", "Documents that were made for watchers", lambda: service.told, "counter"
     )
 
 

@@ -61,7 +61,7 @@ class PresenceService(Service):
     ) -> None:
         self._reactor = reactor
         self._wall = wall
-        self._domains = sip.domains
+        self.domains = sip.domains
         self._exists = exists
         self._watches = Watches()
         self._configured: ConfiguredRules | None = None
@@ -102,7 +102,7 @@ class PresenceService(Service):
 
     def prepare(self, table: PresenceTable, file: str) -> ConfiguredRules:
         """Read rules and lists of a configuration; `ConfigError`, and no change."""
-        return ConfiguredRules(table, self._domains, file)
+        return ConfiguredRules(table, self.domains, file)
 
     def use(self, table: PresenceTable, prepared: ConfiguredRules) -> None:
         """Take another configuration over, all of it but the store."""
@@ -126,7 +126,7 @@ class PresenceService(Service):
                     WatchedPackage(
                         name,
                         presence,
-                        self._domains,
+                        self.domains,
                         self._watches,
                         lambda: self.requests.asking,
                         self._reactor.seconds,
@@ -171,6 +171,19 @@ class PresenceService(Service):
         return succeed(None) if closed is None else closed
 
     # For metrics and the API.
+
+    def now(self) -> float:
+        """The reactor's clock."""
+        seconds: float = self._reactor.seconds()
+        return seconds
+
+    def has_configured(self, presentity: str, watcher: str) -> bool:
+        """Whether the configuration has a rule for them."""
+        return self._configured is not None and (presentity, watcher) in self._configured.rules
+
+    def has_list(self, name: str) -> bool:
+        """Whether the configuration has that list."""
+        return self._configured is not None and name in self._configured.lists
 
     def subscriptions(self) -> dict[tuple[str, str], int]:
         """How many there are, by package and state in lower case."""
