@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from rvoip.protocols.dialog.client import ClientTransaction
-from rvoip.protocols.dialog.transactions import MAGIC
+from rvoip.protocols.sip.build import MAGIC
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import parse_number
 from rvoip.protocols.sip.message import Request, Response

@@ -14,9 +14,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from rvoip.protocols.dialog.server import ServerTransaction
-from rvoip.protocols.dialog.transactions import MAGIC
 from rvoip.protocols.sip.address import Via
-from rvoip.protocols.sip.build import respond, via_value
+from rvoip.protocols.sip.build import MAGIC, respond, via_value
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Message, Request, Response
 from rvoip.protocols.transport.errors import FlowError, TransportError

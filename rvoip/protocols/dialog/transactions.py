@@ -19,7 +19,7 @@ from rvoip.protocols.dialog.answered import AnsweredRequests
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.timers import Timers
-from rvoip.protocols.sip.build import respond, via_value
+from rvoip.protocols.sip.build import MAGIC, respond, via_value
 from rvoip.protocols.sip.check import KNOWN_METHODS
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import format_host_port
@@ -31,8 +31,6 @@ from rvoip.protocols.transport.intake import refusal, way_back
 from rvoip.protocols.transport.interfaces import IMessageReceiver
 
 __all__ = ["TransactionLayer", "TransactionLimits"]
-
-MAGIC = "z9hG4bK"
 
 OTHER = "other"
 """Where requests of methods that nobody knows are counted: else anybody could fill the memory with names."""

@@ -11,7 +11,19 @@ from rvoip.protocols.sip.message import Message, Request, Response
 from rvoip.protocols.sip.names import KNOWN
 from rvoip.protocols.sip.uri import URI, is_one_word
 
-__all__ = ["REASONS", "ack_for_failure", "cancel_for", "reason_phrase", "request", "respond", "via_value"]
+__all__ = [
+    "MAGIC",
+    "REASONS",
+    "ack_for_failure",
+    "cancel_for",
+    "reason_phrase",
+    "request",
+    "respond",
+    "via_value",
+]
+
+MAGIC = "z9hG4bK"
+"""How a branch of RFC 3261 begins (section 8.1.1.7)."""
 
 REASONS: dict[int, str] = {
     100: "Trying",
