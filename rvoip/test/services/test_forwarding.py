@@ -9,6 +9,8 @@ from rvoip.common.errors import ConfigError
 from rvoip.proxy.interfaces import IForwarding
 from rvoip.services.domains import Domains
 from rvoip.services.forwarding import ConfiguredForwarding, ForwardTable
+from rvoip.test.services.roles import RoleCase
+from rvoip.testing.phone import ring
 
 
 class ForwardingTests(SynchronousTestCase):
@@ -43,3 +45,53 @@ class ForwardingTests(SynchronousTestCase):
         ):
             error = self.assertRaises(ConfigError, self.make, *tables)
             self.assertIn(key, str(error))
+
+
+class RunningTests(RoleCase):
+    """In a role that runs."""
+
+    def test_it_follows_the_configuration(self) -> None:
+        """Before, after and without it; a mistake changes nothing."""
+        role = self.run_role("[proxy]\nlate_fork = true\n[registrar]\nauthenticate = false\n")
+        proxy = role.proxy
+        assert proxy is not None
+        self.assertIsNone(proxy.forwarding)
+        caller = self.phone("alice@example.test", "127.0.64.21")
+        callee = self.phone("carol@example.test", "127.0.64.22")
+        for phone in (caller, callee):
+            self.reactor.result_of(phone.register())
+        path = self.folder / "role.toml"
+        before = path.read_text(encoding="utf-8")
+        forward = '[[proxy.forward]]\nuser = "bob"\nalways = "carol"\n'
+        path.write_text(before + forward, encoding="utf-8")
+        role.reload()
+        call = caller.call("sip:bob@example.test")
+        self.reactor.result_of(call.established())
+        self.reactor.result_of(call.bye())
+        (invite,) = callee.received("INVITE")
+        self.assertTrue(
+            str(invite.get("diversion")).startswith("<sip:bob@example.test>;reason=unconditional")
+        )
+        path.write_text(before + forward + forward, encoding="utf-8")
+        role.reload()
+        self.assertIsNotNone(proxy.forwarding)
+        path.write_text(before, encoding="utf-8")
+        role.reload()
+        self.assertIsNone(proxy.forwarding)
+
+    def test_a_phone_that_registers_while_it_is_called(self) -> None:
+        """By a REGISTER that the registrar of the role takes."""
+        role = self.run_role("[registrar]\nauthenticate = false\n")
+        caller = self.phone("alice@example.test", "127.0.64.21")
+        desk = self.phone("bob@example.test", "127.0.64.22", script=ring)
+        for phone in (caller, desk):
+            self.reactor.result_of(phone.register())
+        call = caller.call("sip:bob@example.test")
+        self.reactor.result_of(call.ringing())
+        mobile = self.phone("bob@example.test", "127.0.64.23")
+        self.reactor.result_of(mobile.register())
+        self.reactor.result_of(call.established())
+        self.assertEqual(len(mobile.received("INVITE")), 1)
+        self.reactor.result_of(call.bye())
+        assert role.proxy is not None
+        self.assertEqual(len(role.proxy.ringing), 0)
