@@ -198,6 +198,16 @@ class Role:
                 return None
             raise AssertionError(f"{path}: {error.code} {error.read().decode()}") from None
 
+    def put(self, path: str, body: Any) -> None:
+        """Change something by its API."""
+        request = urllib.request.Request(
+            self.api + path,
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
+
     def bindings(self, user: str) -> list[dict[str, Any]]:
         """The contacts of a user, as the API shows them."""
         found = self.get(f"/v1/bindings/{urllib.parse.quote(f'{user}@{DOMAIN}')}")
