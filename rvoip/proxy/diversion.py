@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI
 
@@ -46,9 +47,10 @@ def wants_history(request: Request) -> bool:
     """Whether its sender reads History-Info."""
     if request.has("history-info"):
         return True
-    return request.has("supported") and any(
-        tag.strip(" \t").lower() == "histinfo" for tag in request.values("supported")
-    )
+    try:
+        return request.has("supported") and "histinfo" in request.option_tags("supported")
+    except SIPParseError:
+        return False
 
 
 def say_history(request: Request, before: str, trail: tuple[Step, ...], after: str, branch: int) -> None:
@@ -56,7 +58,10 @@ def say_history(request: Request, before: str, trail: tuple[Step, ...], after: s
 
     `branch` counts the branches from 0. An entry that was diverted says why, in its Reason.
     """
-    values = request.values("history-info")
+    try:
+        values = request.values("history-info")
+    except SIPParseError:
+        return  # one that nobody can add to
     index = _index(values[-1]) if values else ""
     made = list(values)
     if not values:

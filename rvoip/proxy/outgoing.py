@@ -161,9 +161,12 @@ class Outgoing:
         wanted = self.proxy.settings.path
         if wanted == "never" or len(request.get_all("via")) > 1:
             return
-        tags = request.option_tags("supported")
-        if wanted == "always" or "path" in tags:
+        try:
+            tags = request.option_tags("supported")
             outbound = "outbound" in tags and any("reg-id" in one.params for one in request.contacts)
+        except SIPParseError:
+            return  # the registrar has the last word on it
+        if wanted == "always" or "path" in tags:
             request.insert("path", self.proxy.dialogs.path(came, goes, outbound))
 
     def failed(self, flow: Flow) -> None:

@@ -37,7 +37,7 @@ class Topology:
         Returns what is to stand in our own Record-Route value as its parameter "h".
         """
         request.remove("via")
-        recorded = request.values("record-route") if request.has("record-route") else []
+        recorded = _values(request)
         request.remove("record-route")
         if request.method != "REGISTER":
             self._hide_contact(request, goes)
@@ -55,7 +55,7 @@ class Topology:
             self._hide_contact(response, came)
         if not response.has("record-route"):
             return
-        values = response.values("record-route")
+        values = _values(response)
         shown = tuple(ours)
         mine = [one for one in values if any(d in one for d in shown)]
         above = []
@@ -64,7 +64,7 @@ class Topology:
                 break
             above.append(one)
         # What the request had of others was hidden from the callee, so it is put back for the caller.
-        below = asked.values("record-route") if asked.has("record-route") else []
+        below = _values(asked)
         sealed = self._seal_routes(above[::-1])
         kept = [_with_hidden(one, sealed) for one in mine]
         response.remove("record-route")
@@ -126,6 +126,14 @@ class Topology:
         except ValueError:
             return []
         return [] if opened is None else opened.decode("utf-8", "surrogateescape").split("\n")
+
+
+def _values(message: Message) -> list[str]:
+    """The Record-Route values; none where they cannot be read: nobody could follow them."""
+    try:
+        return message.values("record-route")
+    except SIPParseError:
+        return []
 
 
 def _with_hidden(value: str, sealed: str) -> str:
