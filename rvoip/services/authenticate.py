@@ -36,7 +36,8 @@ _STAMP = 40
 class Authenticator:
     """Digest authentication of requests in the realms of our domains.
 
-    `wall` tells the wall time in seconds; `failed` is told the address of whoever gave a wrong password.
+    `wall` tells the wall time in seconds; `failed` is told the address of whoever gave a wrong password, and
+    the username.
     A realm is a domain: an account is challenged in that of its own.
     """
 
@@ -46,7 +47,7 @@ class Authenticator:
         credentials: ICredentials,
         domains: Domains,
         wall: Callable[[], float],
-        failed: Callable[[str], None] = lambda host: None,
+        failed: Callable[[str, str], None] = lambda host, user: None,
     ) -> None:
         self._verifier = verifier
         self._credentials = credentials
@@ -128,7 +129,7 @@ class Authenticator:
             return f"{user if user.isalnum() else escape_user(user)}@{realm}"
         if verdict.is_failure:
             self.failures += 1
-            self._failed(source)
+            self._failed(source, credentials.username)
         if verdict.kind is Kind.BAD:
             transaction.respond_stateless(
                 respond(request, 400, verdict.reason, to_tag=transaction.stateless_tag)

@@ -13,6 +13,7 @@ from rvoip.common.http_operations import serve_health, serve_metrics, serve_open
 from rvoip.common.http_server import HTTPService
 from rvoip.registrar.binding import Removed
 from rvoip.services.admission import FAR_BEHIND
+from rvoip.services.bans_api import serve_bans
 from rvoip.services.bindings_api import serve_bindings
 from rvoip.services.callers import Callers
 from rvoip.services.config import HTTP
@@ -172,6 +173,7 @@ class HTTPSide:
         serve_transactions(api, role.sip.transactions)
         serve_ladders(api, lambda: role.ring)
         serve_dialogs(api, role.calls)
+        serve_bans(api, role.sip.guard, self._reactor.seconds)
         serve_gateways(api, None if role.routing is None else role.routing.gateways)
         serve_presence(api, role.presence)
         serve_rpc(api, RPC(role, lambda: (self._began_wall, self.now() - self._began)))

@@ -9,9 +9,11 @@ from typing import Any, cast
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from rvoip.common.activation import InheritedSockets
 from rvoip.common.errors import ConfigError, StartError
+from rvoip.common.log import LogLimiter
 from rvoip.common.wheel import TimerWheel
 from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.dialog.transactions import TransactionLayer, TransactionLimits
@@ -33,6 +35,8 @@ from rvoip.services.tokens import TokenSource
 
 __all__ = ["SIPService", "tls_settings"]
 
+_log = Logger()
+
 
 class SIPService(Service):
     """Listens, and runs the transaction layer; set `transactions.user` before it starts."""
@@ -44,6 +48,7 @@ class SIPService(Service):
         self._config = config
         self._addresses = listen_addresses(config, file)
         self.admission = Admission(random.SystemRandom().randrange, self._ask_for_admission)
+        self._lines = LogLimiter(reactor.seconds)
         self.guard = Guard(ban_time=config.guard.ban_time)
         self.guard.configure(config.guard.rate, config.guard.ban_after, self._trusted(config, file))
         limits = config.sip.limits
@@ -141,9 +146,28 @@ class SIPService(Service):
         """Whether the flow's peer is in a trusted network."""
         return self.guard.trusts(flow.remote[0])
 
-    def failed_login(self, host: str) -> None:
-        """Count a wrong password against its source."""
-        self.guard.failed(host, self._reactor.seconds())
+    def failed_login(self, host: str, user: str) -> None:
+        """Count a wrong password against its source; one log line a source in 10 s, and one for a ban."""
+        now = self._reactor.seconds()
+        banned = self.guard.failed(host, now)
+        suppressed = self._lines.allow(("ban", host) if banned else host, now)
+        if suppressed is None:
+            return
+        if banned:
+            _log.warn(
+                "Banned {source} for {seconds} s: {failures} wrong users or passwords, the last of {user}",
+                source=host,
+                seconds=self._config.guard.ban_time,
+                failures=self.guard.ban_after,
+                user=user,
+            )
+        else:
+            _log.warn(
+                "Wrong user or password from {source}, of {user} ({suppressed} more before)",
+                source=host,
+                user=user,
+                suppressed=suppressed,
+            )
 
 
 def tls_settings(tls: schema.TLS) -> TLSSettings:

@@ -10,7 +10,7 @@ class Counters:
 
     Datagrams and framed messages count alike. `dropped` tells by reason what came and was not used, or was to
     go and could not: "parse", "rate", "late" (a request that waited too long in its socket), "keep_alive" (no
-    loss at all, but no message either), "handshake" (of a WebSocket that was refused), "send_buffer",
+    loss at all, but no message either), "handshake" (of TLS or a WebSocket), "send_buffer",
     "unreachable", "internal".
     """
 

@@ -142,6 +142,17 @@ class Intake:
                 suppressed=suppressed,
             )
 
+    def turned_away(self, host: str, reason: str) -> None:
+        """A connection was not accepted: one log line a source in 10 seconds."""
+        suppressed = self._lines.allow(host)
+        if suppressed is not None:
+            _log.warn(
+                "Refused a connection from {source}: {reason} ({suppressed} more before)",
+                source=host,
+                reason=reason,
+                suppressed=suppressed,
+            )
+
     def failed(self, failure: Failure, message: object, flow: Flow) -> None:
         """The receiver raised: one log event in 10 seconds, and 500 for a request."""
         self.counters.drop("internal")

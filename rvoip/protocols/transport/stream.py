@@ -164,6 +164,12 @@ class SIPStreamProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever uses the flow."""
         self._table.remove(self.flow)
+        if (
+            self._times.handshake is not None
+            and self.flow.opened_by_peer
+            and isinstance(reason.value, SSL.Error)
+        ):
+            self.intake.refused(self.flow, loss_reason(reason))
         self._unsent.clear()
         self._unread = []
         self.flow.lost(loss_reason(reason))

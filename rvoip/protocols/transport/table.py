@@ -34,6 +34,7 @@ class StreamTable:
     def __init__(self, clock: Clock, intake: Intake, run: str | None = None) -> None:
         """`run` tells this run of the program from all others; by default it is random."""
         self._clock = clock
+        self._intake = intake
         self._limits = intake.limits
         self._guard = intake.guard
         self._counters = intake.counters
@@ -61,18 +62,20 @@ class StreamTable:
         return f"{transport.lower()}/{self._run}-{self._serial}"
 
     def accepts(self, host: str) -> bool:
-        """Whether a connection that a peer opens may stay; one that may not is counted."""
-        if (
-            self.full
-            or not self._guard.admits_connection(host, self._clock.seconds())
-            or (
-                self._by_source.get(source_key(host), 0) >= self._limits.max_connections_per_host
-                and not self._guard.trusts(host)
-            )
-        ):
-            self._counters.connections_refused += 1
-            return False
-        return True
+        """Whether a connection that a peer opens may stay; one that may not is counted and logged."""
+        if self.full:
+            reason = f"{len(self._connections)} connections are open"
+        elif not self._guard.admits_connection(host, self._clock.seconds()):
+            reason = "banned"
+        elif self._by_source.get(
+            source_key(host), 0
+        ) >= self._limits.max_connections_per_host and not self._guard.trusts(host):
+            reason = f"{self._limits.max_connections_per_host} connections from there are open"
+        else:
+            return True
+        self._counters.connections_refused += 1
+        self._intake.turned_away(host, reason)
+        return False
 
     def add(self, connection: Connection, opened_by: str | None) -> None:
         """Take a connection in; `opened_by` is the peer's address when it was the peer that opened it."""

@@ -52,7 +52,9 @@ class APIClient(Client):
     def ask(self, method: str, target: str, body: object = None, **headers: str | None) -> Response:
         connection = self.start(method, target, body, **headers)
         self.reactor.run_until(lambda: bool(connection.transport.value()), 30.0)
-        return connection.response(head=method == "HEAD")
+        response = connection.response(head=method == "HEAD")
+        connection.lose()
+        return response
 
 
 class RoleCase(SynchronousTestCase):

@@ -136,7 +136,7 @@ class CallersTests(RoleCase):
     def test_with_a_token_every_route_asks_for_it(self) -> None:
         role = self.run_role('[http]\ntoken = "t0ken"\n')
         found = requests(role)
-        self.assertEqual(len(found), 26)
+        self.assertEqual(len(found), 37)
         for method, target in found:
             for given in (None, "Bearer wrong", "Bearer t0ken2", "Bearer T0ken", "Basic dDBrZW46", "t0ken"):
                 answer = self.client.ask(method, target, authorization=given)
@@ -381,6 +381,8 @@ class DescriptionTests(RoleCase):
         self.assertEqual(
             sorted(path for path in document["paths"] if path not in PUBLIC),
             [
+                "/v1/bans",
+                "/v1/bans/{source}",
                 "/v1/bindings",
                 "/v1/bindings/{aor}",
                 "/v1/bindings/{aor}/{id}",

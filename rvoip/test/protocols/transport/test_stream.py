@@ -10,6 +10,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -322,6 +323,30 @@ class LimitTests(StreamTestCase):
         factory = self.factory(guard=guard)
         guard.failed(THERE.host, 0.0)
         self.assertIsNone(factory.buildProtocol(THERE))
+
+    def test_a_refusal_is_logged(self) -> None:
+        """One line a source, with the reason."""
+        guard = Guard(ban_after=1)
+        factory = self.factory(
+            guard=guard, limits=TransportLimits(max_connections=2, max_connections_per_host=1)
+        )
+        self.connect(factory)
+        guard.failed("192.0.2.66", 0.0)
+        with capturedLogs() as events:
+            for host in (THERE.host, THERE.host, "192.0.2.66"):
+                self.assertIsNone(factory.buildProtocol(IPv4Address("TCP", host, 1)))
+            other = factory.buildProtocol(IPv4Address("TCP", "192.0.2.10", 1))
+            assert other is not None
+            other.makeConnection(Wire())
+            self.assertIsNone(factory.buildProtocol(IPv4Address("TCP", "192.0.2.11", 1)))
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                f"Refused a connection from {THERE.host}: 1 connections from there are open (0 more before)",
+                "Refused a connection from 192.0.2.66: banned (0 more before)",
+                "Refused a connection from 192.0.2.11: 2 connections are open (0 more before)",
+            ],
+        )
 
     def test_serials_are_not_used_again(self) -> None:
         tokens = {
