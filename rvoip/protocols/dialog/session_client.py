@@ -65,6 +65,7 @@ class SessionClient:
 
     __slots__ = (
         "_ack",
+        "_ack_before",
         "_ack_due",
         "_provisionals",
         "_retry",
@@ -83,6 +84,8 @@ class SessionClient:
         self._ack_due: Request | None = None
         # The CSeq of the last ACK, the ACK as it was sent or is to be sent, and the flow that it took.
         self._ack: tuple[int, bytes | Request, Flow | None] | None = None
+        # The one before: it may get lost, and a re-INVITE follow before the peer's 2xx comes again.
+        self._ack_before: tuple[int, bytes | Request, Flow | None] | None = None
 
     # Changes of the session.
 
@@ -421,6 +424,8 @@ class SessionClient:
         for name in ("authorization", "proxy-authorization"):
             shown += [(name, value) for value in invite.get_all(name)]
         ack = dialog.request("ACK", shown, body, cseq=number)
+        if self._ack is not None and self._ack[0] < number:
+            self._ack_before = self._ack
         self._ack = (number, ack, None)
         self._route_ack(ack)
 
@@ -450,15 +455,21 @@ class SessionClient:
             agent.layer.send(sent, flow)
         except TransportError:
             return
-        self._ack = (ack.cseq.number, sent.to_bytes(), flow)
+        given = (ack.cseq.number, sent.to_bytes(), flow)
+        if self._ack is None or self._ack[0] <= given[0]:
+            self._ack = given
+        else:
+            self._ack_before = given
 
     def acknowledge_again(self, response: Response) -> bool:
         """A 2xx came again: so does its ACK. False for one that was not acknowledged yet."""
         if self._ack_due is not None and self._ack_due.cseq.number == response.cseq.number:
             return True  # its offer is being answered
-        if self._ack is None or self._ack[0] != response.cseq.number:
+        number = response.cseq.number
+        given = next((one for one in (self._ack, self._ack_before) if one and one[0] == number), None)
+        if given is None:
             return False
-        _, ack, flow = self._ack
+        _, ack, flow = given
         if isinstance(ack, Request):
             self._route_ack(ack)
         elif flow is not None:

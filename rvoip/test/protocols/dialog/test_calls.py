@@ -16,6 +16,7 @@ from rvoip.test.protocols.dialog.agents import (
     SECOND_ANSWER,
     SECOND_OFFER,
     Agent,
+    Peer,
     Stage,
 )
 
@@ -333,6 +334,29 @@ class Cancelled(SynchronousTestCase):
         stage.advance(1)
         self.assertEqual(invite.events, ["failed 503 Service Unavailable"])
         self.assertEqual(stage.leftovers(), [])
+
+
+class LateAcknowledgements(SynchronousTestCase):
+    """Phones that take a re-INVITE before they have heard the ACK to their 2xx."""
+
+    def test_the_first_2xx_comes_again_after_a_reinvite(self) -> None:
+        """It gets the ACK of its own INVITE once more, and the call stands."""
+        stage = Stage(PLAIN)
+        peer = Peer(stage)
+        invite = stage.call(uri=peer.uri)
+        stage.advance(0.1)
+        first = peer.one("INVITE")
+        peer.answer(first, 200, body=ANSWER)
+        self.assertEqual(peer.one("ACK").cseq.number, 1)
+        invite.session.reinvite(SECOND_OFFER)
+        stage.advance(0.1)
+        second = peer.one("INVITE")
+        peer.answer(second, 200, body=SECOND_ANSWER)
+        self.assertEqual(peer.one("ACK").cseq.number, 2)
+        for again, number in ((first, 1), (second, 2), (first, 1)):
+            peer.answer(again, 200, body=ANSWER)
+            self.assertEqual(peer.one("ACK").cseq.number, number)
+        self.assertEqual(invite.session.state, "confirmed")
 
 
 class Changes(SynchronousTestCase):
