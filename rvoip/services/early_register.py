@@ -138,11 +138,13 @@ class EarlyRegister:
             return False
         if self._transactions.was_answered(register.key):
             return False  # it comes again
+        store = registration.store
+        if not store.at_once:
+            return False  # it would have to be asked twice
         now = self._now()
         aor = f"{register.user}@{register.domain}"
-        bindings = registration.store.lookup(aor, now)
-        # Asked like this, since isinstance is slow about a Deferred.
-        if type(bindings) is not tuple or len(bindings) != 1:
+        bindings = store.lookup(aor, now)
+        if len(bindings) != 1:
             return False
         settings = registration.registrar.settings
         fresh = refreshed_binding(
@@ -161,7 +163,7 @@ class EarlyRegister:
         self._transactions.requests["REGISTER"] += 1
         change = Change(aor, now, (fresh,), (), register.call_id, register.cseq, settings.max_contacts)
         try:
-            applied = registration.store.apply(change)
+            applied = store.apply(change)
         except StoreError:
             self._failed(Failure(), data, address, flow)
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from rvoip.registrar.contact import contact_key
 from rvoip.registrar.errors import StoreError
 from rvoip.services.compose import SIPRole
 from rvoip.test.services.roles import SERVER, RoleCase
+from rvoip.testing.faulty_store import FaultyStore
 
 START = "REGISTER sip:example.test SIP/2.0"
 COMMON = (
@@ -413,6 +415,22 @@ class RefreshTests(RefreshCase):
         self.check_each_change()
         for written in WRITTEN:
             self.assertEqual(self.outcome(True, {}, written), self.outcome(False, {}, written), written)
+
+    def test_a_store_that_has_to_be_waited_for_is_asked_once(self) -> None:
+        """By the general way, which deals with its failures: here it fails the third time."""
+        self.reset()
+        kept = FaultyStore(self.reactor, random.Random(1))
+        self.role.registration.store = kept.client(self.reactor)  # type: ignore[union-attr]
+        statuses = []
+        for number in range(1, 4):
+            kept.down = number == 3
+            asked = kept.asked
+            data = self.register({}, WRITTEN[0])
+            (answer,) = self.send(data)
+            statuses.append(answer[8:11])
+            self.assertLessEqual(kept.asked - asked, 2)  # to look up and to apply
+            self.reset()
+        self.assertEqual(statuses, [b"200", b"200", b"503"])
 
     def test_not_what_a_scanner_sends(self) -> None:
         """It is dropped, as it is the general way."""
