@@ -285,6 +285,7 @@ class MemoryConnection:
                 if self._peer is not None:
                     self._peer._acknowledged(len(data))
                 assert self.protocol is not None
+                self._reactor.wire.stream_read(self.remote, self.local, data)
                 self._guarded(self.protocol.dataReceived, data)
         finally:
             self._draining = False

@@ -47,6 +47,9 @@ class Wire(Protocol):
     def path(self, sender: MemoryReactor, receiver: MemoryReactor, give_up: Callable[[], None]) -> Path:
         """A direction for a new connection. `give_up` is called when nothing has got through for too long."""
 
+    def stream_read(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        """Bytes of a connection were read at `destination`."""
+
 
 class Loopback:
     """The wire of one reactor that is alone: all arrives, in order, later in the same instant."""
@@ -69,6 +72,9 @@ class Loopback:
     def path(self, sender: MemoryReactor, receiver: MemoryReactor, give_up: Callable[[], None]) -> Path:
         """A direction without delay; it never gives up."""
         return _LoopbackPath(self.clock)
+
+    def stream_read(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        """Nobody watches."""
 
 
 class _LoopbackPath:

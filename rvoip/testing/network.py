@@ -107,6 +107,8 @@ class SimulatedNetwork:
         self._under_way = 0
         self._losing: list[Callable[[Datagram], bool]] = []
         self._watching: list[Callable[[float, Datagram], object]] = []
+        self._watching_losses: list[Callable[[float, Datagram], object]] = []
+        self._watching_streams: list[Callable[[float, Datagram], object]] = []
 
     def __repr__(self) -> str:
         return f"<SimulatedNetwork seed={self.seed} hosts={list(self.hosts)} at {self.clock.seconds()} s>"
@@ -198,6 +200,18 @@ class SimulatedNetwork:
         self._watching.append(watcher)
         return partial(self._watching.remove, watcher)
 
+    def watch_losses(self, watcher: Callable[[float, Datagram], object]) -> Callable[[], None]:
+        """Call `watcher(now, datagram)` for each datagram that is lost. Returns what ends this."""
+        self._watching_losses.append(watcher)
+        return partial(self._watching_losses.remove, watcher)
+
+    def watch_streams(self, watcher: Callable[[float, Datagram], object]) -> Callable[[], None]:
+        """Call `watcher(now, piece)` for the bytes that are read from a connection, which are shown as a
+        `Datagram`. Returns what ends this.
+        """
+        self._watching_streams.append(watcher)
+        return partial(self._watching_streams.remove, watcher)
+
     # time
 
     def advance(self, amount: float = 0.0) -> None:
@@ -266,7 +280,7 @@ class SimulatedNetwork:
             return
         link = self._link(sender.name, receiver.name)
         if link.cut or any(losing(datagram) for losing in self._losing) or self._happens(link.loss):
-            self.lost += 1
+            self._lose(datagram)
             return
         copies = 1
         if self._happens(link.duplicate):
@@ -286,13 +300,23 @@ class SimulatedNetwork:
         self, link: Link | None, sender: MemoryReactor, receiver: MemoryReactor, datagram: Datagram
     ) -> None:
         if link is not None and link.cut:
-            self.lost += 1
+            self._lose(datagram)
             return
         self.delivered += 1
         for watcher in list(self._watching):
             watcher(self.clock.seconds(), datagram)
         if not receiver.datagram_arrived(*datagram):
             sender.datagram_refused(datagram.source, datagram.destination)
+
+    def _lose(self, datagram: Datagram) -> None:
+        self.lost += 1
+        for watcher in list(self._watching_losses):
+            watcher(self.clock.seconds(), datagram)
+
+    def stream_read(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        """Bytes of a connection were read at `destination`."""
+        for watcher in list(self._watching_streams):
+            watcher(self.clock.seconds(), Datagram(source, destination, data))
 
     def path(self, sender: MemoryReactor, receiver: MemoryReactor, give_up: Callable[[], None]) -> Path:
         """A direction of a new stream."""

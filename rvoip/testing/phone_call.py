@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -58,8 +59,9 @@ class Call:
         self._changes: Expectations[Call] = Expectations(phone.reactor)
         self._invite: ClientTransaction | None = None
         self._server: ServerTransaction | None = None
+        self._invites_in: list[ServerTransaction] = []
         self._cancelling = False
-        self._acks: dict[str | None, Request] = {}
+        self._acks: dict[tuple[int, str | None], Request] = {}
         phone.calls.append(self)
 
     def __repr__(self) -> str:
@@ -148,8 +150,9 @@ class Call:
 
     def _invite_responded(self, response: Response) -> None:
         tag = response.to.tag
-        if 200 <= response.status < 300 and tag in self._acks:
-            self.phone.transmit(self._acks[tag], self._next_hop())
+        again = self._acks.get((response.cseq.number, tag))
+        if 200 <= response.status < 300 and again is not None:
+            self.phone.transmit(again, self._next_hop())
             return
         self.responses.append(response)
         if response.status < 200:
@@ -185,7 +188,7 @@ class Call:
         other._take_target(response)
         other.routes = [str(route) for route in reversed(response.record_routes)]
         other._send_ack(cseq, tag)
-        self._acks[tag] = other._acks[tag]
+        self._acks.update(other._acks)
         other._become("up")
         self.phone.wait_for(other.bye())
 
@@ -198,7 +201,7 @@ class Call:
     def _send_ack(self, cseq: int, tag: str | None) -> None:
         ack = self._in_dialog("ACK", cseq)
         ack.insert("via", via_value(self.phone.transport, self.phone.sent_by, self.phone.new_branch()))
-        self._acks[tag] = ack
+        self._acks[cseq, tag] = ack
         self.phone.transmit(ack, self._next_hop())
 
     def cancel(self) -> None:
@@ -221,6 +224,8 @@ class Call:
                 lambda reason: None,
                 transaction.branch,
             ).start()
+            # Whoever rang may have forgotten it: then nothing more comes (RFC 3261 section 9.1).
+            self.phone.after(64 * self.phone.times.t1, partial(transaction.fail, "nothing came after CANCEL"))
 
     # being called
 
@@ -228,6 +233,7 @@ class Call:
         """The INVITE of an incoming call."""
         invite = transaction.request
         self._server = transaction
+        self._invites_in.append(transaction)
         self.remote_sdp = invite.body
         self.routes = [str(route) for route in invite.record_routes]
         self._take_target(invite)
@@ -271,7 +277,9 @@ class Call:
 
     def acknowledged(self, ack: Request) -> bool:
         """An ACK came to our 2xx; False when it repeats one."""
-        if self._server is None or not self._server.acknowledged():
+        number = ack.cseq.number
+        answered = next((one for one in self._invites_in if one.request.cseq.number == number), None)
+        if answered is None or not answered.acknowledged():
             return False
         self.requests.append(ack)
         if ack.body:
@@ -357,8 +365,10 @@ class Call:
             if not responded.called:
                 responded.errback(CallFailed(f"re-INVITE: {reason}", None))
 
-        self.phone.exchange(sent, self._next_hop(), take, fail, self.next_cseq)
-        return await responded.addTimeout(within, self.phone.reactor)
+        transactions: list[ClientTransaction] = []
+        self.phone.exchange(sent, self._next_hop(), take, fail, self.next_cseq, transactions.append)
+        self.phone.after(within, lambda: transactions[-1].fail(f"no answer within {within} s"))
+        return await responded
 
     def request_arrived(self, transaction: ServerTransaction) -> None:
         """A request of the peer within the call: BYE ends it, the others are agreed to."""
@@ -372,8 +382,8 @@ class Call:
             if came.body or came.method == "INVITE":
                 sdp = self.sdp = self.phone.sdp()
         if came.method == "INVITE":
-            self._server = transaction
-            self._server.unacknowledged = self._not_acknowledged
+            self._invites_in.append(transaction)
+            transaction.unacknowledged = self._not_acknowledged
         contact = [("Contact", f"<{self.phone.contact}>")] if came.method in ("INVITE", "UPDATE") else []
         status = 202 if came.method == "REFER" else 200
         transaction.respond(
