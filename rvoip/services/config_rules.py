@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["check_rules", "listen_addresses"]
 
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9.\-\[\]:_]+\Z").match
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+\Z").match
 _BLANKS: Final = re.compile(r"[\x00-\x20\x7f]").search
 
 
@@ -74,7 +75,8 @@ def _check_sip(config: Config, file: str) -> None:
 
 def _is_domain(text: str) -> bool:
     name = text.removesuffix(".")
-    return len(name) <= 253 and is_host(name)
+    # IPv6 addresses are written as `SipURI.host` has them, without brackets.
+    return len(name) <= 253 and (is_host(name) or (":" in name and _IPV6(name) is not None))
 
 
 def _check_auth(config: Config, file: str) -> None:
