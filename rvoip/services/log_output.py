@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
-from twisted.logger import ILogObserver, LogEvent, Logger
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface import implementer
 
 from rvoip.common.errors import ConfigError
-from rvoip.common.log import log_observer
+from rvoip.common.log import LogLimiter, log_observer
 from rvoip.common.log_file import LogFile
 from rvoip.common.log_syslog import SyslogObserver
 from rvoip.services.config import Log
@@ -21,6 +22,9 @@ __all__ = ["LogOutput"]
 
 TWISTD_FILE = "twistd.log"
 """Where twistd writes in the background when it is not told."""
+
+_NOT_ACCEPTED = ("EMFILE ", "Re-reserving EMFILE", "Could not accept new connection")
+"""How Twisted's lines about connections begin that there is no descriptor or memory for."""
 
 _log = Logger()
 
@@ -41,11 +45,28 @@ class LogOutput:
         # Both are relative to the folder that twistd is started in, which it may leave.
         self._told = _absolute(twistd.get("logfile") or "")
         self._otherwise = os.path.abspath(TWISTD_FILE) if twistd and not twistd.get("nodaemon") else "-"
+        self._lines = LogLimiter(time.monotonic)
         self._file: LogFile | None = None
         self._observer = self._open(table, config_file)
 
     def __call__(self, event: LogEvent) -> None:
-        """Write an event."""
+        """Write an event.
+
+        What Twisted says of each connection that it cannot accept is one line in 10 seconds: there may be
+        thousands, and the disk should not be next.
+        """
+        text = event.get("log_format")
+        if isinstance(text, str) and text.startswith(_NOT_ACCEPTED):
+            suppressed = self._lines.allow("accept")
+            if suppressed is None:
+                return
+            event = {
+                **event,
+                "log_level": LogLevel.warn,
+                "log_format": "No connection can be accepted: {reason} ({suppressed} more lines before)",
+                "reason": event.get("acceptError", "too many files are open"),
+                "suppressed": suppressed,
+            }
         self._observer(event)
 
     @property

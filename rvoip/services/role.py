@@ -19,6 +19,7 @@ from rvoip.common.activation import InheritedSockets, first_environment
 from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.lifecycle import OrderedService
 from rvoip.services.config import Config, load
+from rvoip.services.descriptors import ensure_descriptors, wanted
 from rvoip.services.log_output import LogOutput
 from rvoip.services.notify import ServiceNotifier
 from rvoip.services.process import Signals
@@ -98,6 +99,7 @@ class Role(OrderedService):
 
     def privilegedStartService(self) -> None:
         """Open and bind everything; on failure leave with one line and status 1."""
+        ensure_descriptors(wanted(self.config))
         try:
             super().privilegedStartService()
         except (ConfigError, StartError) as error:

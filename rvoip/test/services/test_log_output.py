@@ -35,6 +35,22 @@ class LogOutputTests(SynchronousTestCase):
         self.log = Logger("rvoip.test", observer=self.made)
         return self.made
 
+    def test_connections_that_cannot_be_accepted(self) -> None:
+        """One line in ten seconds, whatever Twisted says."""
+        log = Logger("twisted.internet.tcp.Port", observer=self.output(Log()))
+        for _ in range(500):
+            log.info("EMFILE encountered; releasing reserved file descriptor.")
+            log.info("EMFILE recovery: Closed socket from {address}", address="192.0.2.9")
+            log.info("Re-reserving EMFILE recovery file descriptor.")
+        log.info("Could not accept new connection ({acceptError})", acceptError="ENOBUFS")
+        log.info("something else")
+        first, second = self.stdout.getvalue().splitlines()
+        self.assertIn(
+            " warn twisted.internet.tcp.Port: No connection can be accepted: too many files are open (0 more",
+            first,
+        )
+        self.assertTrue(second.endswith("something else"))
+
     def test_interface(self) -> None:
         verifyObject(ILogObserver, self.output(Log()))
 
