@@ -242,9 +242,12 @@ class Message:
     @property
     def call_id(self) -> str:
         """The Call-ID; `SIPParseError` when absent."""
-        text = self.get("call-id")
-        if not text:
-            raise SIPParseError("Missing Call-ID")
+        text: str | None = self._typed.get("call-id")
+        if text is None:
+            text = self.get("call-id")
+            if not text:
+                raise SIPParseError("Missing Call-ID")
+            self._typed["call-id"] = text
         return text
 
     @property
