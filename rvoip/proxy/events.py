@@ -21,7 +21,7 @@ class Answered:
 
 @attrs.frozen
 class HungUp:
-    """A BYE was answered; `sender` is the From URI of who hung up."""
+    """A BYE was answered so that its call is over; `sender` is the From URI of who hung up."""
 
     call_id: str
     sender: str

@@ -252,8 +252,16 @@ class Proxy:
                 events.publish(
                     Answered(request.call_id, caller, callee, response.status, response.reason, after)
                 )
-        elif request.method == "BYE" and events.wants(HungUp):
+        elif request.method == "BYE" and ends_call(response.status) and events.wants(HungUp):
             events.publish(HungUp(request.call_id, request.from_.uri_text, response.status))
+
+
+def ends_call(status: int) -> bool:
+    """Whether a call is over when a BYE is answered so (RFC 3261 sections 12.2.1.2 and 15.1.1).
+
+    Anybody can send a BYE; what refuses one ends nothing.
+    """
+    return status < 300 or status == 481 or status == 408
 
 
 def _reached_by(uri: SipURI, destinations: list[Destination]) -> list[Destination]:

@@ -56,4 +56,5 @@ def _answered(event: Answered) -> None:
 
 
 def _hung_up(event: HungUp) -> None:
-    _log.info("call hung up by {sender}", sender=event.sender, call_id=event.call_id)
+    if event.status < 300:  # else whoever got the BYE knew of no call, and who sent it may not have had one
+        _log.info("call hung up by {sender}", sender=event.sender, call_id=event.call_id)

@@ -10,14 +10,15 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
-__all__ = ["Signals"]
+__all__ = ["Signals", "has_terminal"]
 
 
 class Signals(Service):
     """Takes SIGTERM, SIGHUP and SIGUSR1 while it runs.
 
     The first SIGTERM calls `drain`, waits for its Deferred, and lets Twisted's own way of stopping go
-    on; a second one ends the process at once. SIGHUP calls `reload`, SIGUSR1 `reopen`.
+    on; a second one ends the process at once. SIGHUP calls `reload`, SIGUSR1 `reopen`. A SIGHUP because the
+    terminal that the process was started on has gone is as a SIGTERM, unless it was started with `nohup`.
     """
 
     name = "signals"
@@ -35,6 +36,7 @@ class Signals(Service):
         self._reopen = reopen
         self._previous: Any = None
         self._draining = False
+        self._on_terminal = False
 
     def startService(self) -> None:
         """Install the handlers as soon as the reactor has installed its own."""
@@ -46,10 +48,16 @@ class Signals(Service):
         if not self.running:
             return
         self._previous = signal.signal(signal.SIGTERM, self._terminate)
-        signal.signal(signal.SIGHUP, self._hang_up)
+        ignored = signal.signal(signal.SIGHUP, self._hang_up) is signal.SIG_IGN
+        self._on_terminal = not ignored and has_terminal()
         signal.signal(signal.SIGUSR1, self._rotate)
 
     def _hang_up(self, number: int, frame: Any) -> None:
+        if self._on_terminal and not has_terminal():
+            self._on_terminal = False
+            if not self._draining:
+                self._terminate(number, frame)
+            return
         self._reactor.callFromThread(self._reload)
 
     def _rotate(self, number: int, frame: Any) -> None:
@@ -72,3 +80,12 @@ class Signals(Service):
             previous(signal.SIGTERM, None)
         else:
             self._reactor.stop()
+
+
+def has_terminal() -> bool:
+    """Whether the process has a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 from rvoip.protocols.dialog.interfaces import IClientUser, ITransactionUser
+from rvoip.protocols.sip.build import request, respond
 from rvoip.protocols.sip.message import Request
 from rvoip.proxy.branch import Branch
 from rvoip.proxy.events import Answered, HungUp
@@ -440,3 +441,33 @@ class EventTests(Base):
         self.assertEqual((first.status, first.caller, first.callee), (200, "sip:alice@example.test", BOB))
         self.assertEqual((hung_up.call_id, hung_up.status), (call.call_id, 200))
         self.assertEqual(round(second.after, 1), 3.0)
+
+    def test_a_stray_bye(self) -> None:
+        """What refuses a BYE ends no call; an end that knows of none has none (RFC 3261 section 15.1.1)."""
+        told: list[HungUp] = []
+
+        class Bus:
+            def wants(self, kind: type) -> bool:
+                return True
+
+            def publish(self, event: object) -> None:
+                assert isinstance(event, HungUp)
+                told.append(event)
+
+        scene = self.scene()
+        scene.proxy.events = Bus()
+        bye = request(
+            "BYE",
+            BOB,
+            from_="<sip:mallory@example.test>;tag=1",
+            to=f"<{BOB}>;tag=2",
+            call_id="c",
+            cseq=2,
+            headers=[("Via", "SIP/2.0/UDP 192.0.2.66;branch=z9hG4bKa")],
+        )
+        for status in (401, 403, 404, 407, 480, 483, 503, 604):
+            scene.proxy.tell(bye, respond(bye, status), 0.0)
+        self.assertEqual(told, [])
+        for status in (200, 408, 481):
+            scene.proxy.tell(bye, respond(bye, status), 0.0)
+        self.assertEqual([event.status for event in told], [200, 408, 481])
