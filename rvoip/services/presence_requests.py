@@ -190,7 +190,9 @@ class PresenceRequests:
             if not isinstance(uri, SipURI) or self._domains.aor(uri) != user:
                 self.agent.refuse(transaction, Refused(403, "Not Yours To Publish"))
                 return None
-        self.asking = Asking(user, _only_way(transaction))
+        # A Contact that nobody has vouched for is not sent to: it may be somebody who is to be flooded.
+        proven = trusted or self.authenticate
+        self.asking = Asking(user, _only_way(transaction) if proven else transaction.flow)
         return self.agent.request_received(transaction)
 
     def _asserted(self, request: Request) -> str:
