@@ -114,7 +114,10 @@ class API:
         except ssl.SSLCertVerificationError as error:
             raise CommandError(f"{self._name}: {error.verify_message}") from None
         except ssl.SSLError as error:
-            raise CommandError(f"{self._name}: TLS failed: {error.reason or error}") from None
+            reason = str(error.reason or error)
+            if "CERTIFICATE_REQUIRED" in reason:
+                reason = "the server asks for a certificate: use --certificate and --private-key"
+            raise CommandError(f"{self._name}: TLS failed: {reason}") from None
         except TimeoutError:
             raise CommandError(f"{self._name}: no answer within {TIMEOUT:g} seconds") from None
         except (ConnectionRefusedError, FileNotFoundError):

@@ -391,11 +391,6 @@ class TransportLayer:
 
     # -- the end
 
-    def reload_tls(self) -> None:
-        """Read the TLS files anew for new connections; `TLSFileError`, and no change, when one is broken."""
-        if self.tls is not None:
-            self.tls.reload()
-
     def stop_accepting(self) -> None:
         """Accept no new connections; those that are open, and UDP, go on."""
         for listener in self.listeners:

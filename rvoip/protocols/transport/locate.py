@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IResolver
 
-from rvoip.protocols.sip.address import Via
 from rvoip.protocols.sip.uri import URI, SipURI
-from rvoip.protocols.transport.addresses import canonical_host, default_port, unusable
 from rvoip.protocols.transport.blacklist import Blacklist
 from rvoip.protocols.transport.bounded import Recent
 from rvoip.protocols.transport.dns import DNSClient
 from rvoip.protocols.transport.dns_records import Answer, Outcome, Question
 from rvoip.protocols.transport.flow import Target
-from rvoip.protocols.transport.selection import LocateError, Plan, Search, search_for_uri, search_for_via
+from rvoip.protocols.transport.selection import LocateError, Plan, Search, search_for_uri
 
 __all__ = ["LocateError", "Locator"]
 
@@ -98,29 +96,6 @@ class Locator:
         if ready is not None:
             return ready
         return self._order(await self._finish(search_for_uri(uri, self.supported, self.families)))
-
-    async def locate_response(self, via: Via) -> list[Target]:
-        """
-        Where a response goes when the connection of its request is gone (RFC 3261 section 18.2.2).
-
-        First the address that the request came from (``received``, which our own transport wrote), at the
-        port of the sent-by; then what the sent-by leads to (RFC 3263 section 5). Raises `LocateError` for
-        neither.
-        """
-        targets: list[Target] = []
-        received = canonical_host(via.received) if via.received else None
-        port = via.port or default_port(via.transport)
-        if received is not None and via.transport in self.supported and unusable(received, port) is None:
-            name = via.host if via.transport == "TLS" and canonical_host(via.host) is None else ""
-            targets.append(Target(via.transport, received, port, name))
-        try:
-            found = await self._finish(search_for_via(via, self.supported, self.families))
-        except LocateError:
-            if not targets:
-                raise
-        else:
-            targets += self._order(found)
-        return self.blacklist.order(list(dict.fromkeys(targets)), self._now())
 
     def failed(self, target: Target, seconds: float | None = None) -> None:
         """The target did not answer, or said 503 with this Retry-After: it comes last for a while."""

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from rvoip.protocols.sip.address import Via
 from rvoip.protocols.sip.uri import URI, SipURI
 from rvoip.protocols.transport.addresses import canonical_host, default_port, unusable
 from rvoip.protocols.transport.dns_records import (
@@ -36,7 +35,7 @@ from rvoip.protocols.transport.dns_records import (
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Target
 
-__all__ = ["LocateError", "Plan", "Search", "search_for_uri", "search_for_via"]
+__all__ = ["LocateError", "Plan", "Search", "search_for_uri"]
 
 _SERVICES = {"SIP+D2U": "UDP", "SIP+D2T": "TCP", "SIPS+D2T": "TLS"}
 _PREFIXES = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
@@ -323,26 +322,6 @@ def search_for_uri(uri: URI, supported: Sequence[str], families: Sequence[int]) 
         [transport],
         naptr=False,
         fallback=transport,
-        server_name=server_name,
-        families=families,
-    )
-
-
-def search_for_via(via: Via, supported: Sequence[str], families: Sequence[int]) -> Search:
-    """
-    The search for where a response goes whose connection is gone (RFC 3263 section 5).
-
-    Only the sent-by counts, never a parameter: ``received`` is for the caller to try first.
-    """
-    if via.transport not in supported:
-        raise LocateError(f"SIP over {via.transport} cannot be sent from here")
-    server_name = host_name(via.host) or "" if canonical_host(via.host) is None else ""
-    return Search(
-        via.host,
-        via.port,
-        [via.transport],
-        naptr=False,
-        fallback=via.transport,
         server_name=server_name,
         families=families,
     )

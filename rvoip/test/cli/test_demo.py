@@ -26,10 +26,15 @@ ROOT = Path(rvoip.__file__).parent.parent
 reactor: Any = global_reactor
 
 
+def own_host(number: int) -> str:
+    """An address of this process: the ports of a demo are fixed, and test processes run side by side."""
+    return f"127.{100 + number}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+
+
 class PrepareTests(TestCase):
     """Everything before the server starts."""
 
-    host = "127.21.5.1"
+    host = own_host(1)
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -151,7 +156,7 @@ class PrepareTests(TestCase):
 class ServerTests(TestCase):
     """The whole of it: a process, two phones, and the command that asks it."""
 
-    host = "127.21.5.2"
+    host = own_host(2)
     timeout = 60
 
     def setUp(self) -> None:

@@ -410,4 +410,3 @@ class EndTests(LayerTestCase):
         self.assertFalse(layer.is_local(A, 5060))
         with layer.gather():
             self.assertEqual(layer.connections, 0)
-        layer.reload_tls()

@@ -19,7 +19,6 @@ from twisted.names.error import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.protocols.sip.address import parse_via
 from rvoip.protocols.sip.uri import parse_uri
 from rvoip.protocols.transport.flow import Target
 from rvoip.protocols.transport.locate import LocateError, Locator
@@ -395,43 +394,3 @@ class BlacklistTests(LocatorTests):
         target = Target("UDP", "192.0.2.9", 5060)
         self.locator.failed(target)
         self.assertEqual(self.locator.locate_now(parse_uri("sip:192.0.2.9")), [target])
-
-
-class ResponseTests(LocatorTests):
-    def locate_response(self, via: str) -> list[Target]:
-        return self.clock.result_of(self.locator.locate_response(parse_via(via)))
-
-    def test_received_goes_first(self) -> None:
-        self.assertEqual(
-            self.locate_response("SIP/2.0/TCP one.a.test:5070;branch=z9hG4bK1;received=198.51.100.1"),
-            [
-                Target("TCP", "198.51.100.1", 5070),
-                Target("TCP", "192.0.2.1", 5070),
-                Target("TCP", "2001:db8::1", 5070),
-            ],
-        )
-        self.assertEqual(
-            self.locate_response("SIP/2.0/TLS one.a.test:5071;received=192.0.2.1"),
-            [
-                Target("TLS", "192.0.2.1", 5071, "one.a.test"),
-                Target("TLS", "2001:db8::1", 5071, "one.a.test"),
-            ],
-        )
-
-    def test_received_serves_alone(self) -> None:
-        self.assertEqual(
-            self.locate_response("SIP/2.0/TCP nowhere.test;received=198.51.100.1"),
-            [Target("TCP", "198.51.100.1", 5060)],
-        )
-
-    def test_what_a_client_made_up_is_ignored(self) -> None:
-        for via in (
-            "SIP/2.0/TCP 192.0.2.4:5060;maddr=203.0.113.1",
-            "SIP/2.0/TCP 192.0.2.4:5060;received=224.0.0.1",
-            "SIP/2.0/TCP 192.0.2.4:5060;received=evil.test",
-        ):
-            self.assertEqual(self.locate_response(via), [Target("TCP", "192.0.2.4", 5060)])
-
-    def test_nowhere(self) -> None:
-        self.assertRaises(LocateError, self.locate_response, "SIP/2.0/TCP nowhere.test")
-        self.assertRaises(LocateError, self.locate_response, "SIP/2.0/WS a.test;received=192.0.2.1")

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.protocols.sip.address import parse_via
 from rvoip.protocols.sip.uri import parse_uri
 from rvoip.protocols.transport.dns_records import NAPTR, SRV, Answer, Outcome, Question, Record
 from rvoip.protocols.transport.flow import Target
-from rvoip.protocols.transport.selection import LocateError, Search, search_for_uri, search_for_via
+from rvoip.protocols.transport.selection import LocateError, Search, search_for_uri
 
 ALL = ("UDP", "TCP", "TLS")
 
@@ -355,33 +354,6 @@ class WeightTests(SynchronousTestCase):
         orders = [search.plan().order(random.Random(5)) for _ in range(3)]
         self.assertEqual(orders[0], orders[1])
         self.assertEqual(orders[0], orders[2])
-
-
-class ResponseTests(SynchronousTestCase):
-    """RFC 3263 section 5."""
-
-    def test_table(self) -> None:
-        for via, expected in (
-            ("SIP/2.0/TCP 192.0.2.4;branch=z9hG4bK1", [Target("TCP", "192.0.2.4", 5060)]),
-            ("SIP/2.0/TCP 192.0.2.4:5070;branch=z9hG4bK1", [Target("TCP", "192.0.2.4", 5070)]),
-            ("SIP/2.0/TLS plain.test:5070;branch=z9hG4bK1", [Target("TLS", "192.0.2.9", 5070, "plain.test")]),
-            ("SIP/2.0/UDP example.com;branch=z9hG4bK1", [Target("UDP", "192.0.2.2", 5060)]),
-            ("SIP/2.0/TLS example.com;branch=z9hG4bK1", [Target("TLS", "192.0.2.1", 5061, "example.com")]),
-            (
-                "SIP/2.0/TCP 192.0.2.4;maddr=203.0.113.1;received=203.0.113.2",
-                [Target("TCP", "192.0.2.4", 5060)],
-            ),
-        ):
-            with self.subTest(via=via):
-                targets, asked = run(search_for_via(parse_via(via), ALL, (4,)))
-                self.assertEqual(targets, expected)
-                self.assertFalse([question for question in asked if question.kind == "NAPTR"])
-
-    def test_refusals(self) -> None:
-        for via in ("SIP/2.0/SCTP 192.0.2.4", "SIP/2.0/TCP 224.0.0.1", "SIP/2.0/TCP a..b"):
-            with self.subTest(via=via):
-                with self.assertRaises(LocateError):
-                    run(search_for_via(parse_via(via), ALL, (4,)))
 
 
 names = st.sampled_from(
