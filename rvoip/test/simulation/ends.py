@@ -112,8 +112,11 @@ class End(ABC):
         """What was done to it that must not be."""
 
     @abstractmethod
-    def finals(self) -> list[str]:
-        """The INVITEs of ours that came to several ends, but for 2xx of several phones."""
+    def finals(self, strict: bool) -> list[str]:
+        """The INVITEs of ours that came to several ends, but for 2xx of several phones.
+
+        With `strict`, also those that were answered in another way when the answer was repeated.
+        """
 
     @abstractmethod
     def close(self) -> Deferred[Any]:
@@ -214,21 +217,23 @@ class PhoneEnd(End):
         """What was done to it that must not be."""
         return list(self.phone.problems)
 
-    def finals(self) -> list[str]:
-        """The INVITEs of ours that got several final responses, but for 2xx from several phones."""
+    def finals(self, strict: bool) -> list[str]:
+        """See `End`."""
         found: dict[tuple[str, int], list[tuple[int, str | None]]] = {}
         for one in self.phone.messages:
             message = one.message
-            if one.sent or not one.new or not isinstance(message, Response) or message.status < 200:
+            if one.sent or not isinstance(message, Response) or message.status < 200:
                 continue
-            if message.cseq.method == "INVITE":
-                found.setdefault((message.call_id, message.cseq.number), []).append(
-                    (message.status, message.to.tag)
-                )
+            if message.cseq.method == "INVITE" and (strict or one.new):
+                answers = found.setdefault((message.call_id, message.cseq.number), [])
+                answer = (message.status, message.to.tag)
+                if one.new or answer not in answers:
+                    answers.append(answer)
         return [
-            f"INVITE {key} got {got}"
-            for key, got in found.items()
-            if len(got) != len(set(got)) or (len(got) > 1 and any(status >= 300 for status, _ in got))
+            f"INVITE {number} of {call_id} got {answers}"
+            for (call_id, number), answers in found.items()
+            if len(answers) != len(set(answers))
+            or (len(answers) > 1 and any(status >= 300 for status, _ in answers))
         ]
 
     def close(self) -> Deferred[Any]:
@@ -346,8 +351,8 @@ class SoftEnd(End):
             if len(one.endings) != (one.ending is not None)
         ]
 
-    def finals(self) -> list[str]:
-        """The INVITEs of ours that came to several ends."""
+    def finals(self, strict: bool) -> list[str]:
+        """See `End`."""
         return [f"{one!r} came to {one.outcomes}" for one in self.phone.invites if len(one.outcomes) > 1]
 
     def close(self) -> Deferred[Any]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 
+from rvoip.protocols.dialog.client import ClientTransaction
+from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.sip.message import Request
 from rvoip.proxy.calls import LONGEST
+from rvoip.proxy.context import ResponseContext
 from rvoip.test.simulation.world import World
 from rvoip.testing.network_ladder import Passed
 
@@ -23,11 +27,12 @@ def violations(world: World) -> list[str]:
     found += [f"logged: {text}" for text in world.errors]
     found += _answers(world)
     for end in world.ends:
-        found += [f"{end.name}: {line}" for line in end.finals()]
+        found += [f"{end.name}: {line}" for line in end.finals(world.strict)]
         found += [f"{end.name} is left with {line}" for line in end.leftovers()]
         if world.strict:
             found += [f"{end.name}: {line}" for line in end.problems()]
     found += _left_at_servers(world)
+    found += _kept_alive(world)
     found += _counters(world)
     found += _growth(world.ladder.passed, len(world.places))
     found += [f"after all was stopped: {line}" for line in world.close()]
@@ -54,6 +59,21 @@ def _left_at_servers(world: World) -> Iterable[str]:
                 # anybody's reach.
                 if world.strict or call.deadline < world.clock.seconds() + LONGEST / 2:
                     yield f"{place.name} takes call {call.call_id} for up"
+
+
+def _kept_alive(world: World) -> Iterable[str]:
+    """What no table holds any more, but something else does."""
+    elements = [place.element for place in world.places if place.element is not None]
+    layers = [id(one.sip.transactions) for one in elements]
+    proxies = [id(one.proxy) for one in elements]
+    gc.collect()
+    for one in gc.get_objects():
+        if isinstance(one, ResponseContext):
+            is_ours = id(one.proxy) in proxies
+        else:
+            is_ours = isinstance(one, ServerTransaction | ClientTransaction) and id(one._layer) in layers
+        if is_ours:
+            yield f"something keeps a {type(one).__name__}"
 
 
 def _counters(world: World) -> Iterable[str]:
