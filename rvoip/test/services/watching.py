@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from zope.interface import implementer
+
 from rvoip.protocols.sip.address import NameAddr
 from rvoip.protocols.sip.build import request
 from rvoip.protocols.sip.dialog_info import DialogInfo, parse_dialog_info
 from rvoip.protocols.sip.message import Request, Response
+from rvoip.registrar.interfaces import IPresenceStore
+from rvoip.registrar.presence_changes import PresenceChange, StoredPresence
+from rvoip.registrar.stores.presence_file import PresenceFile
+from rvoip.services import presence
 from rvoip.services.compose import SIPRole
 from rvoip.services.presence import PresenceService
 from rvoip.test.services.roles import RoleCase
@@ -106,8 +112,35 @@ class Subscription:
         return parse_dialog_info(self.notifies[-1].body)
 
 
+@implementer(IPresenceStore)
+class FileStore:
+    """Presence in SQLite without the thread that writes it: here time does not wait for threads."""
+
+    trouble = ""
+
+    def __init__(self, path: str, reactor: object) -> None:
+        self._file = PresenceFile(path, patience=1.0)
+
+    def open(self, now: float, wall_now: float) -> StoredPresence:
+        return self._file.open(now, wall_now)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def write(self, change: PresenceChange) -> None:
+        (failed,) = self._file.write([change])
+        assert failed is None
+
+    def expire(self, now: float) -> None:
+        self._file.sweep(now)
+
+
 class WatchingCase(RoleCase):
     """A role with presence, and accounts of alice, bob and carol."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(presence, "PresenceSQLite", FileStore)
 
     def start(self, text: str = "", name: str = "proxy", store: str = "memory:", more: str = "") -> SIPRole:
         role = self.run_role(f"{more}\n[registrar]\n[presence]\nstore = '{store}'\n{text}", name)
