@@ -116,6 +116,10 @@ class Calls:
         """The call of this id."""
         return self._by_id.get(id)
 
+    def knows(self, request: Request, response: Response) -> bool:
+        """Whether the call that this response to this request belongs to is up."""
+        return _key(request.call_id, request.from_.tag, response.to.tag) in self._by_key
+
     def answered(
         self,
         request: Request,

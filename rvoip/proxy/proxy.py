@@ -221,11 +221,6 @@ class Proxy:
 
     def forwarded_response(self, context: ResponseContext, response: Response) -> None:
         """A provisional or the final response went back; tell who listens of calls that begin and end."""
-        self._tell_of(context, response)
-        if self.lamps is not None and context.transaction.invite:
-            self.lamps.responded(context, response)
-
-    def _tell_of(self, context: ResponseContext, response: Response) -> None:
         if response.status >= 200:
             now = self.layer.now()
             self.tell(context.transaction.request, response, now - context.began)
@@ -240,6 +235,8 @@ class Proxy:
                     now,
                     context.incoming.user or "",
                 )
+        if self.lamps is not None and context.transaction.invite:
+            self.lamps.responded(context, response)
 
     def tell(self, request: Request, response: Response, after: float) -> None:
         """Tell whoever listens that a call has begun or ended; `after` is seconds since the request came."""

@@ -37,7 +37,8 @@ class BusyLamps:
         status = response.status
         if request.to.tag is not None or status == 100:
             return
-        if 200 <= status < 300 and (self._proxy.calls is None or context.sender is None):
+        calls = self._proxy.calls
+        if 200 <= status < 300 and (calls is None or not calls.knows(request, response)):
             # Nobody will see its end.
             self.lamps.over(request.call_id, request.from_.tag or "")
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
@@ -115,6 +116,7 @@ class PresenceService(Service):
         presence.lists.max_members = table.max_members
         self._watches.use(table)
         self.server.most = table.max_subscriptions
+        self.agent.settings = attrs.evolve(self.agent.settings, dialogs=table.max_subscriptions)
         for name in [one for one in self.server.packages if one not in table.packages]:
             for subscription in list(self.server):
                 if subscription.package.name == name:

@@ -114,3 +114,16 @@ class BusyLampTests(WatchingCase):
         ).encode()
         done = self.publish(bob, body, package="dialog", content_type="application/dialog-info+xml")
         self.assertEqual((done.status, shown(callee)), (200, [("initiator", "confirmed")]))
+
+    def test_a_call_whose_end_nobody_will_see(self) -> None:
+        """Without the list of calls a lamp flashes, and goes out when the call is answered."""
+        assert self.role.calls is not None
+        self.role.calls.use(0)
+        alice, bob, caller, callee = self.prepare()
+        alice.call("sip:bob@example.test")
+        self.reactor.advance(1.0)
+        self.assertEqual(shown(callee), [("recipient", "early")])
+        bob.calls[0].answer()
+        self.reactor.advance(1.0)
+        self.assertEqual((shown(caller), shown(callee)), ([], []))
+        self.nothing_left()
