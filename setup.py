@@ -17,7 +17,8 @@ COMPILED = """
     protocols/dialog/answered protocols/dialog/client protocols/dialog/server protocols/dialog/timers
     protocols/dialog/transaction protocols/dialog/transactions
     protocols/sip/address protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar
-    protocols/sip/headers protocols/sip/message protocols/sip/names protocols/sip/uri
+    protocols/sip/headers protocols/sip/message protocols/sip/names protocols/sip/reader
+    protocols/sip/uri
     protocols/transport/counters
     proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/fork
     proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing proxy/stateless

@@ -24,7 +24,8 @@ from rvoip.protocols.dialog.body import Body
 from rvoip.protocols.dialog.invite_server import ServerInvite
 from rvoip.protocols.dialog.transactions import TransactionLayer
 from rvoip.protocols.sip.check import check
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.flow import Target, UDPFlow
 from rvoip.protocols.transport.locate import Locator
 from rvoip.services.tokens import TokenSource

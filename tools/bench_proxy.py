@@ -21,7 +21,8 @@ from typing import Any
 from rvoip.common.wheel import TimerWheel
 from rvoip.protocols.dialog.transactions import TransactionLayer
 from rvoip.protocols.sip.check import check
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.protocols.transport.flow import Target
 from rvoip.proxy.proxy import Proxy

@@ -21,7 +21,8 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.registrar.binding import Applied, Binding, Change
 from rvoip.registrar.registrar import Registrar
 from rvoip.registrar.settings import RegistrarSettings

@@ -18,7 +18,8 @@ from twisted.python.failure import Failure
 from rvoip.auth.verify import DigestVerifier, Kind
 from rvoip.protocols.dialog.transactions import TransactionLayer
 from rvoip.protocols.sip.digest import DigestCredentials
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Flow
 from rvoip.protocols.transport.intake import AMPLIFICATION

@@ -18,7 +18,8 @@ from rvoip.common.printable import printable
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.framing import StreamFramer
 from rvoip.protocols.sip.grammar import format_host_port
-from rvoip.protocols.sip.message import Message, Request, parse_message
+from rvoip.protocols.sip.message import Message, Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.testing.memory_wire import Endpoint
 from rvoip.testing.network import Datagram, SimulatedNetwork
 

@@ -30,7 +30,8 @@ from rvoip.protocols.sip.build import request, respond
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import format_host_port
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.testing.memory_wire import Endpoint, canonical
 from rvoip.testing.phone_call import (

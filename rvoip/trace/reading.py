@@ -8,7 +8,8 @@ from typing import Final
 from rvoip.common.printable import printable
 from rvoip.common.redact import REDACTED, redact
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Message, Request, Response, parse_message
+from rvoip.protocols.sip.message import Message, Request, Response
+from rvoip.protocols.sip.reader import parse_message
 
 __all__ = ["label", "parties", "readable", "read", "status_of"]
 

@@ -37,8 +37,9 @@ from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.framing import KeepAlive, StreamError, StreamFramer
 from rvoip.protocols.sip.headers import HEADERS
-from rvoip.protocols.sip.message import Limits, Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.mime import parse_multipart
+from rvoip.protocols.sip.reader import Limits, parse_message
 from rvoip.protocols.sip.uri import SipURI, equivalent, parse_uri
 
 HANG_S = 2.0

@@ -9,15 +9,9 @@ from __future__ import annotations
 import re
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import (
-    DEFAULT_LIMITS,
-    KNOWN_METHODS,
-    Limits,
-    Message,
-    Request,
-    Response,
-)
+from rvoip.protocols.sip.message import Message, Request, Response
 from rvoip.protocols.sip.names import SINGLE, display_name
+from rvoip.protocols.sip.reader import DEFAULT_LIMITS, KNOWN_METHODS, Limits
 from rvoip.protocols.sip.uri import SipURI
 
 __all__ = ["KNOWN_METHODS", "check"]

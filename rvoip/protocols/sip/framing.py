@@ -6,7 +6,8 @@ import enum
 import re
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import DEFAULT_LIMITS, Limits, Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import DEFAULT_LIMITS, Limits, parse_message
 
 _LENGTH = re.compile(
     rb"\r\n(?:content-length|l)(?:[ \t]|\r\n[ \t])*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE

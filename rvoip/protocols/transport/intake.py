@@ -16,7 +16,8 @@ from rvoip.protocols.sip.address import salvage_via
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPError, SIPParseError
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.counters import Counters
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Address, Flow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rvoip.protocols.sip.message import DEFAULT_LIMITS, Limits
+from rvoip.protocols.sip.reader import DEFAULT_LIMITS, Limits
 
 __all__ = ["UDP_LARGEST", "UDP_SAFE", "TransportLimits"]
 

@@ -14,7 +14,8 @@ from rvoip.common.clock import Clock
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import format_host_port
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.addresses import is_wildcard, unusable
 from rvoip.protocols.transport.bounded import Recent
 from rvoip.protocols.transport.errors import FlowError

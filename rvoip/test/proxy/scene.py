@@ -21,7 +21,8 @@ from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.dialog.transactions import TransactionLayer, TransactionLimits
 from rvoip.protocols.sip import digest
 from rvoip.protocols.sip.build import respond
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.protocols.transport.addresses import ListenAddress
 from rvoip.protocols.transport.flow import Flow, Target

@@ -7,7 +7,8 @@ from time import process_time
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.proxy.forward import (
     breadth,
     consume_credentials,

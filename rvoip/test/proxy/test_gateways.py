@@ -5,7 +5,8 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.proxy.gateways import Gateway, Gateways, GatewaySet, SetRules, hash_key
 from rvoip.proxy.numbers import NumberPlan
 from rvoip.proxy.rewrite import Rewrite

@@ -17,7 +17,8 @@ from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.transactions import TransactionLayer
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.check import check
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Target
 from rvoip.proxy.proxy import Proxy, ProxySettings

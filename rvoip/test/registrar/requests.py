@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import count
 
 from rvoip.protocols.sip.check import check
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.registrar.binding import Applied, Change
 from rvoip.registrar.registrar import Registrar
 from rvoip.registrar.settings import RegistrarSettings

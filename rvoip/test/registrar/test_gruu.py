@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.registrar.binding import Applied, Binding, Change
 from rvoip.registrar.gruu import Device, Gruus, public_gruu

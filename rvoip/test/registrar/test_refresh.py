@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.registrar.binding import Applied, Binding, Change, Outcome
 from rvoip.registrar.refresh import answer, refreshed
 from rvoip.registrar.registrar import Registrar, format_date

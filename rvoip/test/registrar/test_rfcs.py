@@ -6,7 +6,8 @@ from twisted.trial.unittest import TestCase
 
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.registrar.settings import RegistrarSettings
 from rvoip.test.conformance import GIVEN, messages, octets
 from rvoip.test.registrar.requests import Office, listed, request_of

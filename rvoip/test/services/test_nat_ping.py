@@ -8,7 +8,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from rvoip.common.wheel import TimerWheel
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.registrar.binding import Binding, Change, Counts
 from rvoip.registrar.errors import StoreError

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.digest import DigestChallenge, ha1, ha2, parse_credentials, response
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.testing.certificates import Authority
 from rvoip.testing.memory_reactor import MemoryReactor
 from rvoip.testing.network import SimulatedNetwork

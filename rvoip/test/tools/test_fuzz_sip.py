@@ -11,7 +11,7 @@ import time
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.check import check
-from rvoip.protocols.sip.message import parse_message
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.tools import load
 
 HEAD = b"Via:SIP/2.0/UDP 1\r\nCall-ID:m\r\nCSeq:1 BYE\r\n"

@@ -18,7 +18,8 @@ from rvoip.protocols.dialog.invite_server import ServerInvite
 from rvoip.protocols.dialog.session import Session
 from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.dialog.transactions import TransactionLayer
-from rvoip.protocols.sip.message import Message, Request, Response, parse_message
+from rvoip.protocols.sip.message import Message, Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.addresses import ListenAddress
 from rvoip.protocols.transport.flow import Target

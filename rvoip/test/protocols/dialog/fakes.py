@@ -14,7 +14,8 @@ from rvoip.protocols.dialog.interfaces import IClientUser, ITransactionUser
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.transactions import TransactionLayer, TransactionLimits
 from rvoip.protocols.sip.check import check
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Target
 

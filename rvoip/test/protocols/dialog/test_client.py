@@ -7,7 +7,8 @@ from zope.interface.verify import verifyObject
 
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.interfaces import IClientUser
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.protocols.dialog.fakes import FakeFlow, Sender, World, request, response
 
 

@@ -16,7 +16,8 @@ from rvoip.protocols.dialog.subscription import TERMINATED, Notifier, Subscriber
 from rvoip.protocols.dialog.subscription_server import EventServer
 from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.conformance import GIVEN, messages, octets
 from rvoip.test.protocols.dialog.agents import Peer, Stage
 from rvoip.test.protocols.dialog.test_refers import Referring

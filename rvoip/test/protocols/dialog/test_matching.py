@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.dialog.transactions import server_key
 from rvoip.protocols.sip.build import respond
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.conformance import GIVEN, octets
 from rvoip.test.protocols.dialog.fakes import FakeFlow, Sender, World, request, response
 

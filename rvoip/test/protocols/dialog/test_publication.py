@@ -19,7 +19,8 @@ from rvoip.protocols.dialog.publication import (
     Publication,
     Publish,
 )
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.conformance import GIVEN, messages, octets
 
 

@@ -25,7 +25,8 @@ from rvoip.protocols.dialog.refusal import Refusal
 from rvoip.protocols.sip.address import NameAddr
 from rvoip.protocols.sip.build import request, respond
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.subscription_headers import SubscriptionState
 from rvoip.protocols.sip.transfer_headers import Replaces
 from rvoip.test.conformance import GIVEN, messages, octets

@@ -20,7 +20,8 @@ from rvoip.protocols.dialog.session_timer import TimerSettings
 from rvoip.protocols.dialog.transactions import TransactionLayer
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.flow import Target
 from rvoip.test.conformance import GIVEN, messages, octets
 from rvoip.test.protocols.dialog.agents import Agent, Told

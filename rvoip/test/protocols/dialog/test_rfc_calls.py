@@ -13,7 +13,8 @@ from rvoip.protocols.dialog.offer_answer import ANSWER, OfferAnswer, OfferAnswer
 from rvoip.protocols.sdp.errors import SDPError
 from rvoip.protocols.sdp.session import parse
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.conformance import GIVEN, messages, octets
 
 FOLDER = "sip/rfc-examples"

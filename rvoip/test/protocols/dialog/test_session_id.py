@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.dialog.session_id import SessionIdentifier, session_uuid
 from rvoip.protocols.sip.build import request, respond
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.session_headers import NIL_UUID, parse_session_id
 from rvoip.test.conformance import GIVEN, messages, octets
 

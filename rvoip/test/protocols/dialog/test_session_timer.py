@@ -12,7 +12,8 @@ from rvoip.protocols.dialog.refusal import Refusal
 from rvoip.protocols.dialog.session_timer import EXPIRE, REFRESH, SessionTimer, TimerSettings
 from rvoip.protocols.dialog.session_timer_proxy import ProxyTimer, proxy_request, proxy_response
 from rvoip.protocols.sip.build import request, respond
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.conformance import GIVEN, messages, octets
 
 Headers = tuple[tuple[str, str], ...]

@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from rvoip.protocols.dialog.transactions import TransactionLimits
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.protocols.dialog.fakes import FakeFlow, Sender, World, request, response
 
 

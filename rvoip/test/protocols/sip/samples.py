@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Limits, Message, Request, Response, parse_message
+from rvoip.protocols.sip.message import Message, Request, Response
+from rvoip.protocols.sip.reader import Limits, parse_message
 
 HEAD = (
     b"INVITE sip:bob@biloxi.example.com SIP/2.0\r\n"

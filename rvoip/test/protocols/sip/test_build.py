@@ -18,7 +18,8 @@ from rvoip.protocols.sip.build import (
 )
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPBuildError, SIPParseError
-from rvoip.protocols.sip.message import Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.test.protocols.sip.samples import HEAD
 

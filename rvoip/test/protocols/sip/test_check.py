@@ -6,8 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.check import KNOWN_METHODS, check
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Limits, Message, Request, parse_message
+from rvoip.protocols.sip.message import Message, Request
 from rvoip.protocols.sip.names import SINGLE
+from rvoip.protocols.sip.reader import Limits, parse_message
 from rvoip.test.protocols.sip.samples import HEAD, without
 
 

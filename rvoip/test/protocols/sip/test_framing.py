@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.framing import KeepAlive, StreamError, StreamFramer
-from rvoip.protocols.sip.message import Limits, Request, parse_message
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.reader import Limits, parse_message
 from rvoip.test.protocols.sip.samples import HEAD
 
 PLAIN = HEAD + b"\r\n"

@@ -14,7 +14,8 @@ from rvoip.protocols.sip.digest import parse_challenge, parse_credentials
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.framing import StreamFramer
 from rvoip.protocols.sip.headers import HEADERS
-from rvoip.protocols.sip.message import DEFAULT_LIMITS, Limits, Message, parse_message
+from rvoip.protocols.sip.message import Message
+from rvoip.protocols.sip.reader import DEFAULT_LIMITS, Limits, parse_message
 from rvoip.protocols.sip.uri import parse_uri
 from rvoip.test.protocols.sip.samples import HEAD, LARGE, invite, without
 

@@ -15,7 +15,7 @@ from rvoip.protocols.sip.digest import parse_credentials, parse_directives
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import is_host, parse_params, parse_q
 from rvoip.protocols.sip.identity_headers import Identity, Privacy
-from rvoip.protocols.sip.message import parse_message
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.session_headers import RAck, SessionID
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.test.protocols.sip.samples import HEAD, invite, without

@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from rvoip.protocols.sip.address import CSeq, NameAddr
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Limits, Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import Limits, parse_message
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.test.protocols.sip.samples import HEAD, RESPONSE, invite, request
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.errors import SIPBuildError
-from rvoip.protocols.sip.message import Message, Request, parse_message
+from rvoip.protocols.sip.message import Message, Request
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.test.protocols.sip.samples import HEAD, RESPONSE, invite, request
 

@@ -29,7 +29,8 @@ from rvoip.protocols.sip.grammar import (
     unquote,
 )
 from rvoip.protocols.sip.headers import HEADERS
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import URI, SipURI, equivalent, escape_user, parse_uri, unescape
 from rvoip.test.protocols.sip import strategies as sip
 from rvoip.test.protocols.sip.samples import invite

@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.headers import HEADERS, parse_header
-from rvoip.protocols.sip.message import Message, Request, Response, parse_message
+from rvoip.protocols.sip.message import Message, Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.conformance import GIVEN, messages, octets
 
 FOLDER = "sip/rfc-examples"

@@ -16,8 +16,9 @@ from rvoip.protocols.sdp.session import parse as parse_sdp
 from rvoip.protocols.sip.check import check
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.framing import KeepAlive, StreamError, StreamFramer
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.mime import parse_multipart
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI, unescape
 from rvoip.test.conformance import GIVEN, messages, octets
 

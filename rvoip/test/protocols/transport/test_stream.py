@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.framing import StreamFramer
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Flow
 from rvoip.protocols.transport.guard import Guard

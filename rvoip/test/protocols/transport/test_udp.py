@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Flow
 from rvoip.protocols.transport.guard import Guard

@@ -10,7 +10,8 @@ from typing import Any
 from twisted.internet.error import ConnectionDone
 
 from rvoip.protocols.sip.framing import KeepAlive
-from rvoip.protocols.sip.message import Request, Response, parse_message
+from rvoip.protocols.sip.message import Request, Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.transport.addresses import parse_listen
 from rvoip.protocols.transport.errors import FlowError, ListenError
 from rvoip.protocols.transport.flow import Target
