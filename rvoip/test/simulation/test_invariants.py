@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from rvoip.protocols.sip.message import Response, parse_message
+from rvoip.protocols.sip.message import Response
+from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.simulation.ends import PhoneEnd
 from rvoip.test.simulation.invariants import report, violations
 from rvoip.test.simulation.world import World
