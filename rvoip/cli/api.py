@@ -92,8 +92,9 @@ class API:
         return self._decode((status, body)) if body else None
 
     def put(self, path: str, value: Any) -> Any:
-        """Put a value there; what the answer holds."""
-        return self._decode(self.call("PUT", path, body=json.dumps(value).encode()))
+        """Put a value there; what the answer holds, None when it is empty."""
+        status, body = self.call("PUT", path, body=json.dumps(value).encode())
+        return self._decode((status, body)) if body else None
 
     def call(
         self, method: str, path: str, *, well: tuple[int, ...] = (), body: bytes | None = None
