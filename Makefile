@@ -11,7 +11,8 @@
 #   make bench-smoke  the same, short and slow: does each load get through?
 #   make soak     SOAK_INPUTS broken messages for the parser; a server busy for SOAK_MINUTES, then killed
 #                 SOAK_KILLS times: answers, memory, bindings; then signal 9 with SOAK_REGISTRATIONS of those;
-#                 then SOAK_OUTAGE seconds without the Redis or PostgreSQL that two servers share
+#                 then SOAK_OUTAGE seconds without the Redis or PostgreSQL that two servers share;
+#                 SOAK_SEEDS simulated days from SOAK_SEED on; SOAK_LOSSY calls with 5 % of all packets lost
 #   make clean    remove what these commands made, except the demo's accounts in var/
 
 PYTHON ?= python3
@@ -23,6 +24,9 @@ SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 20
 SOAK_REGISTRATIONS ?= 10000
 SOAK_OUTAGE ?= 60
+SOAK_SEED ?= 1000
+SOAK_SEEDS ?= 3000
+SOAK_LOSSY ?= 1000
 BIN := $(VENV)/bin
 UNIT_TESTS = $(shell find rvoip/test -name 'test_*.py' -not -path '*/interop/*' | sort | sed 's/\.py$$//; s,/,.,g')
 TESTS ?= $(UNIT_TESTS)
@@ -77,6 +81,8 @@ bench-smoke: $(VENV)/.installed
 soak: $(VENV)/.installed $(VENV)/.installed-interop
 	$(BIN)/python tools/fuzz/fuzz_sip.py --inputs $(SOAK_INPUTS)
 	RVOIP_SOAK=1 $(BIN)/python -m twisted.trial rvoip.test.registrar.stores.test_kill
+	$(BIN)/python -m rvoip.test.simulation --seed $(SOAK_SEED) --seeds $(SOAK_SEEDS)
+	$(BIN)/python tools/lossy.py --calls $(SOAK_LOSSY)
 	$(BIN)/python tools/soak.py --minutes $(SOAK_MINUTES) --kills $(SOAK_KILLS)
 	RVOIP_KILL_REGISTRATIONS=$(SOAK_REGISTRATIONS) $(BIN)/python -m twisted.trial rvoip.test.hostile.test_kill
 	RVOIP_OUTAGE_SECONDS=$(SOAK_OUTAGE) $(BIN)/python -m twisted.trial rvoip.test.interop.test_shared_location
