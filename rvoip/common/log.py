@@ -47,10 +47,11 @@ _TEMPLATES_LIMIT: Final = 4096
 class _Template:
     """A log format, read once: as a %-template when it only names fields."""
 
-    __slots__ = ("fast", "names", "safe")
+    __slots__ = ("fast", "safe", "told")
 
     def __init__(self, text: str) -> None:
-        self.names: frozenset[str] = frozenset()
+        self.told: frozenset[str] = frozenset()
+        """The fields that it names, as `_fields` calls them."""
         self.fast: str | None = None
         self.safe = text
         try:
@@ -74,7 +75,7 @@ class _Template:
                 safe += (
                     "{" + name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") + "}"
                 )
-        self.names = frozenset(names)
+        self.told = frozenset(f"{name}_" if name in _OWN_KEYS else name for name in names)
         self.fast = fast if simple else None
         self.safe = safe
 
@@ -285,7 +286,7 @@ class TextObserver(_LineObserver):
         format_text = event.get("log_format")
         fields = self._fields(event)
         template = _template(format_text) if isinstance(format_text, str) else None
-        told: frozenset[str] = template.names if template is not None else frozenset()
+        told: frozenset[str] = template.told if template is not None else frozenset()
         names, texts = [], [self._message(event, template, fields)]
         for name, value in fields.items():
             if name not in told:

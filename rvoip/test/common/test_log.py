@@ -244,6 +244,11 @@ class TextTests(Base):
         self.observer = TextObserver(self.stream)
         self.log = Logger("rvoip.test", observer=self.observer)
 
+    def test_a_field_that_the_message_shows_under_a_name_of_ours(self) -> None:
+        """It is there once."""
+        self.log.error("Not done: {error}", error="the disk is full")
+        self.assertTrue(self.line().endswith(" error rvoip.test: Not done: the disk is full"))
+
     def line(self) -> str:
         (line,) = self.lines()
         self.assertTrue(is_plain(line))

@@ -6,13 +6,16 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import INegotiated
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from rvoip.protocols.sip.framing import StreamFramer
 from rvoip.protocols.sip.message import Request, Response
@@ -348,6 +351,24 @@ class LimitTests(StreamTestCase):
                 "Refused a connection from 192.0.2.11: 2 connections are open (0 more before)",
             ],
         )
+
+    def test_a_handshake_that_fails_is_logged(self) -> None:
+        """Once a source; a connection that ends otherwise says nothing."""
+        factory = self.factory()
+        failed = SSL.Error([("SSL routines", "", "http request")])
+        with capturedLogs() as events:
+            for error in (ConnectionDone(), ConnectionLost(), failed, failed):
+                protocol = factory.buildProtocol(THERE)
+                assert protocol is not None
+                wire = Wire()
+                directlyProvides(wire, INegotiated)
+                protocol.makeConnection(wire)
+                protocol.connectionLost(Failure(error))
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [f"Refused {THERE.host} over TLS: TLS: http request (0 more before)"],
+        )
+        self.assertEqual(factory.intake.counters.dropped["handshake"], 2)
 
     def test_serials_are_not_used_again(self) -> None:
         tokens = {
