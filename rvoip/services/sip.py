@@ -31,6 +31,7 @@ from rvoip.services.admission import Admission
 from rvoip.services.config import Config
 from rvoip.services.config_rules import listen_addresses
 from rvoip.services.domains import Domains
+from rvoip.services.gate import Gate
 from rvoip.services.tokens import TokenSource
 
 __all__ = ["SIPService", "tls_settings"]
@@ -47,7 +48,6 @@ class SIPService(Service):
         self._reactor = reactor
         self._config = config
         self._addresses = listen_addresses(config, file)
-        self.admission = Admission(random.SystemRandom().randrange, self._ask_for_admission)
         self._lines = LogLimiter(reactor.seconds)
         self.guard = Guard(ban_time=config.guard.ban_time)
         self.guard.configure(config.guard.rate, config.guard.ban_after, self._trusted(config, file))
@@ -79,6 +79,11 @@ class SIPService(Service):
             TransactionLimits(limits.invites, limits.transactions),
         )
         self.transport.receiver = self.transactions
+        self.gate = Gate(
+            reactor, self.transport.intake, self.transactions, self.transport.gather, random.random
+        )
+        self.transport.intake.behind = self.gate.behind
+        self.admission = Admission(random.randrange, self._ask_for_admission, self.gate.behind)
         clock = cast(IReactorTime, reactor)
         families = sorted({6 if ":" in one.host else 4 for one in self._addresses})
         self.resolver = make_resolver(reactor, config.sip.dns)
@@ -112,6 +117,7 @@ class SIPService(Service):
     def stopService(self) -> Deferred[None]:
         """Close all sockets."""
         super().stopService()
+        self.gate.stop()
         stopped: Deferred[None] = self.transport.stop()
         return stopped
 

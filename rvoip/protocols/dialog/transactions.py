@@ -376,6 +376,10 @@ class TransactionLayer:
         """Whether an answer to the request of this key is kept."""
         return hash(key) in self._answered.responses
 
+    def knows(self, key: str) -> bool:
+        """Whether the request of this key is under way, or its answer is kept."""
+        return key in self._servers or hash(key) in self._answered.responses
+
     def _sweep(self) -> None:
         answered = self._answered
         now = self.now()

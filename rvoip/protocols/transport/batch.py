@@ -63,7 +63,8 @@ class BatchPort(StockPort):
     refused; a `write` outside a batch raises the OSError itself, as Twisted's port does.
 
     One with a method ``datagram_late(datagram, address, seconds)`` gets what has waited in the socket for
-    more than `late` seconds by that. The kernel stamps each datagram, but its stamps are only asked for when
+    more than `late` seconds by that. One with a method ``datagrams_wait()`` is told when a reading ended with
+    more in the socket. The kernel stamps each datagram, but its stamps are only asked for when
     the port cannot say that the socket was empty lately: after a stall and under overload.
     """
 
@@ -98,6 +99,7 @@ class BatchPort(StockPort):
         self._queue: list[tuple[bytes, tuple[str, int], bytes]] = []
         self._late = late
         self._late_received = getattr(protocol, "datagram_late", None)
+        self._more_wait: Callable[[], object] | None = getattr(protocol, "datagrams_wait", None)
         # What is in the socket has come since then. It was empty at the last reading that found few, and at
         # the last turn of the reactor but one if there was nothing to read.
         self._empty_at = self._beat_at = timed.seconds()
@@ -152,7 +154,8 @@ class BatchPort(StockPort):
         if not self.connected:
             return  # what was read had it stopped
         if count:
-            self._resting = self._call_later(self._gather, self._read_again)
+            # What is full needs no time to gather more.
+            self._resting = self._call_later(0.0 if count == BATCH else self._gather, self._read_again)
         else:
             self.startReading()
 
@@ -167,6 +170,9 @@ class BatchPort(StockPort):
             if count < BATCH:
                 self._empty_at = now
                 break
+        else:
+            if self._more_wait is not None:
+                self._more_wait()
         return count
 
     def _read_dated(self) -> int:

@@ -68,6 +68,10 @@ class Intake:
         """Called with each checked message, its octets and its flow, before the message is handed on."""
         self.early: Callable[[bytes, Address, Flow], bool] | None = None
         """Asked about each datagram before it is parsed; True when it has answered it."""
+        self.door: Callable[[bytes, Address, Flow, Hooks], bool] | None = None
+        """Asked about each message first while there is overload; True when it has taken it over."""
+        self.behind: Callable[[], object] | None = None
+        """Called when a socket was read and there is more in it."""
         self._lines = LogLimiter(clock.seconds)
 
     def deliver(self, message: Message, flow: Flow) -> Awaitable[object] | None:
@@ -91,19 +95,24 @@ class Intake:
         self.failed(failure, message, flow)
 
     def take(self, data: bytes, flow: Flow, hooks: Hooks) -> None:
-        """Parse, check, stamp and hand on one message (the datagram protocol has this written out)."""
+        """Count, parse, check, stamp and hand on one message (the datagram protocol has this written out)."""
         counters = self.counters
         counters.received += 1
-        host, port = flow.remote
-        if self.guard.active and not self.guard.admit(host, self.clock.seconds()):
+        if self.guard.active and not self.guard.admit(flow.remote[0], self.clock.seconds()):
             counters.drop("rate")
             return
+        door = self.door
+        if door is None or not door(data, flow.remote, flow, hooks):
+            self.process(data, flow, hooks)
+
+    def process(self, data: bytes, flow: Flow, hooks: Hooks) -> None:
+        """Do so with one that was counted, and let in."""
         limits = self.limits.message
         try:
             message = parse_message(data, limits)
             check(message, limits)
             if isinstance(message, Request):
-                message.stamp_via(host, port)
+                message.stamp_via(*flow.remote)
         except SIPParseError as error:
             self.unreadable(error, flow, hooks)
             return

@@ -114,6 +114,9 @@ class SIPDatagramProtocol(DatagramProtocol):
                 # A forged source: whatever answers would go to no one or to many.
                 self._counters.drop("source")
                 return
+        door = self.intake.door
+        if door is not None and door(datagram, addr, flow, self):
+            return
         early = self.intake.early
         if early is not None and early(datagram, addr, flow):
             return
@@ -150,6 +153,12 @@ class SIPDatagramProtocol(DatagramProtocol):
             self.intake.late(seconds)
         else:
             self.datagramReceived(datagram, addr)
+
+    def datagrams_wait(self) -> None:
+        """From a batch port: it was read for as long as others can wait, and there is more in its socket."""
+        behind = self.intake.behind
+        if behind is not None:
+            behind()
 
     def _keep_alive(self, datagram: bytes, host: str, port: int) -> None:
         """Answer that of a client that waits for it (RFC 5626 section 3.5.2)."""
