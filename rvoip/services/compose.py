@@ -256,6 +256,7 @@ class SIPRole(Role):
             self._trusts,
             time.time,
             alone=self.proxy is None,
+            open_to_all=self.registration.authenticator is None,
             server_name=SERVER,
         )
         if self.proxy is not None and self.calls is not None:

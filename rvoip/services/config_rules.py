@@ -17,6 +17,7 @@ from rvoip.protocols.transport.resolver import parse_server
 
 if TYPE_CHECKING:
     from rvoip.services.config import Config, Registrar
+    from rvoip.services.presence_table import PresenceTable
 
 __all__ = ["check_rules", "listen_addresses"]
 
@@ -39,6 +40,8 @@ def check_rules(config: Config, file: str) -> None:
         )
     if config.registrar is not None:
         _check_registrar(config.registrar, file)
+    if config.presence is not None:
+        _check_times(config.presence, "presence", file)
     _check_stores(config, file)
 
 
@@ -92,15 +95,7 @@ def _check_auth(config: Config, file: str) -> None:
 
 
 def _check_registrar(table: Registrar, file: str) -> None:
-    if table.min_expires > table.max_expires:
-        raise ConfigError(file, "registrar.min_expires", "is above max_expires", "lower it")
-    if table.default_expires < table.min_expires:
-        raise ConfigError(
-            file,
-            "registrar.default_expires",
-            f"{table.default_expires} is below min_expires, {table.min_expires}",
-            "raise it",
-        )
+    _check_times(table, "registrar", file)
     for number, route in enumerate(table.service_route):
         bare = route[1:-1] if route.startswith("<") and route.endswith(">") else route
         try:
@@ -114,15 +109,39 @@ def _check_registrar(table: Registrar, file: str) -> None:
             )
 
 
+def _check_times(table: Registrar | PresenceTable, name: str, file: str) -> None:
+    if table.min_expires > table.max_expires:
+        raise ConfigError(file, f"{name}.min_expires", "is above max_expires", "lower it")
+    if table.default_expires < table.min_expires:
+        raise ConfigError(
+            file,
+            f"{name}.default_expires",
+            f"{table.default_expires} is below min_expires, {table.min_expires}",
+            "raise it",
+        )
+
+
 def _check_stores(config: Config, file: str) -> None:
-    """Bindings need a database file of their own."""
-    scheme, _, path = config.location.store.partition(":")
-    if scheme != "sqlite":
-        return
-    place = os.path.realpath(path)
-    for key, url in (("users.store", config.users.store), ("records.sql", config.records.sql)):
-        if url.startswith("sqlite:") and os.path.realpath(url.removeprefix("sqlite:")) == place:
-            raise ConfigError(file, "location.store", f"is the file of {key}", "name another one")
+    """Bindings, and presence, need a database file of their own."""
+    own = [("location.store", config.location.store)]
+    if config.presence is not None:
+        own.append(("presence.store", config.presence.store))
+    known = {
+        place: key
+        for key, url in (("users.store", config.users.store), ("records.sql", config.records.sql))
+        if (place := _database(url))
+    }
+    for key, url in own:
+        place = _database(url)
+        if place in known:
+            raise ConfigError(file, key, f"is the file of {known[place]}", "name another one")
+        if place:
+            known[place] = key
+
+
+def _database(url: str) -> str:
+    """The file of an SQLite store, "" for another one."""
+    return os.path.realpath(url.removeprefix("sqlite:")) if url.startswith("sqlite:") else ""
 
 
 def listen_addresses(config: Config, file: str) -> list[ListenAddress]:

@@ -40,7 +40,8 @@ class PresenceService(Service):
     """`presence` is the state, `server` has the subscriptions, `requests` is what `Core` gives requests to.
 
     `lookup` gives bindings, `exists` tells whether there is such a user, `trusted` whether what comes on a
-    flow is believed. `server_name` is what responses say of us. Raises `ConfigError`.
+    flow is believed. `open_to_all` says that nobody has credentials, `server_name` is what responses say of
+    us. Raises `ConfigError`.
     """
 
     name = "presence"
@@ -58,12 +59,14 @@ class PresenceService(Service):
         wall: Callable[[], float],
         *,
         alone: bool,
+        open_to_all: bool = False,
         server_name: str = "",
     ) -> None:
         self._reactor = reactor
         self._wall = wall
         self.domains = sip.domains
         self._exists = exists
+        self._open_to_all = open_to_all
         self._watches = Watches()
         self._configured: ConfiguredRules | None = None
         self.presence = Presence(
@@ -137,7 +140,9 @@ class PresenceService(Service):
             self.server.packages[name].use(table)
         self.requests.packages = frozenset(table.packages)
         self.requests.allow_events = self.server.allow_events
-        self.requests.authenticate = table.authenticate
+        self.requests.authenticate = (
+            not self._open_to_all if table.authenticate is None else table.authenticate
+        )
         self._table = table
         before, self._configured = self._configured, prepared
         prepared.use(presence, before, self._redecided)

@@ -27,6 +27,7 @@ from rvoip.registrar.publication import Publish, Published
 from rvoip.services.authenticate import Authenticator
 from rvoip.services.domains import Domains
 from rvoip.services.presence_package import Asking
+from rvoip.users.errors import StoreError as UsersUnavailable
 
 __all__ = ["METHODS", "PresenceRequests"]
 
@@ -107,7 +108,11 @@ class PresenceRequests:
     async def _later(
         self, transaction: ServerTransaction, waiting: Deferred[bool], otherwise: Otherwise
     ) -> None:
-        known = await waiting
+        try:
+            known = await waiting
+        except UsersUnavailable:
+            self.agent.refuse(transaction, Refused(503, headers=(("Retry-After", "5"),)))
+            return
         if transaction.answered:
             return
         more = self._take(transaction, known) if known or self._alone else otherwise(transaction)
@@ -263,7 +268,7 @@ class PresenceRequests:
 
 
 def _not_noted(failure: Failure, aor: str) -> None:
-    failure.trap(SIPParseError, StoreError)
+    failure.trap(SIPParseError, StoreError, UsersUnavailable)
     _log.warn("What waits for {aor} is not noted: {error}", aor=aor, error=str(failure.value))
 
 

@@ -55,8 +55,8 @@ class PresenceTable(Table):
         ]
     )
     """Event packages that are answered here; what a proxy is asked of others goes to the phones."""
-    authenticate: bool = True
-    """Ask watchers and publishers for credentials; without, their From is believed."""
+    authenticate: bool | None = None
+    """Ask watchers and publishers for credentials, else believe their From; unset: as `[registrar]` does."""
     policy: Decision = "allow"
     """Who may see who is there where no rule says it; `allow`: whoever is of the same domain."""
     dialog_policy: Decision = "allow"

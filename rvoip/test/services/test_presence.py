@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from twisted.internet.defer import fail
+
 from rvoip.common.errors import ConfigError
 from rvoip.protocols.sip.message import Request
 from rvoip.test.services.watching import PIDF, WatchingCase, pidf
 from rvoip.testing.phone import Phone
+from rvoip.users.errors import StoreError
 
 
 class PublishTests(WatchingCase):
@@ -126,6 +129,22 @@ class SubscribeTests(WatchingCase):
         self.addCleanup(lambda: self.reactor.result_of(thief.close()))
         self.assertEqual(self.watch(thief).response.status, 407)
         self.assertEqual(len(self.service.server), 0)
+
+    def test_where_nobody_is_asked(self) -> None:
+        """As in the registrar; NOTIFYs go to where the SUBSCRIBE came from."""
+        self.role = self.run_role("[registrar]\nauthenticate = false\n[presence]\n")
+        alice, bob = self.phones("alice", "bob")
+        watched = self.watch(alice)
+        self.assertEqual(self.publish(bob, pidf()).status, 200)
+        self.assertIn("open", watched.bodies[-1])
+        self.assertEqual(self.publish(bob, pidf(), uri="sip:alice@example.test").status, 403)
+        self.assertFalse([*alice.received(407), *bob.received(407)])
+
+    def test_accounts_that_cannot_be_read(self) -> None:
+        self.start()
+        (alice,) = self.phones("alice")
+        self.patch(self.role.accounts, "exists", lambda aor: fail(StoreError("it is gone")))
+        self.assertEqual(self.watch(alice).response.status, 503)
 
     def test_refresh_and_end(self) -> None:
         self.start()
@@ -267,6 +286,9 @@ decision = "{}"
             ),
             (2 * "[[presence.list]]\nname = 'x'\nowner = 'bob'\nmembers = []\n", "list[1].name"),
             ("store = 'redis://x'\n", "presence.store"),
+            ("store = 'sqlite:users.db'\n", "presence.store"),
+            ("min_expires = 100\nmax_expires = 99\n", "presence.min_expires"),
+            ("default_expires = 59\n", "presence.default_expires"),
         ):
             error = self.assertRaises(ConfigError, self.make, f"[registrar]\n[presence]\n{text}")
             self.assertIn(key, str(error))
