@@ -329,6 +329,11 @@ class SIPRole(Role):
         return self.http.health.live().status != "failing"
 
     def drain(self) -> Deferred[None]:
+    @property
+    def is_leaving(self) -> bool:
+        """While watchers are told that their subscriptions end."""
+        return self.presence is not None and self.presence.is_leaving
+
         """Also say on the HTTP side that no new work is welcome."""
         self.http.health.drain()
         if self.presence is not None:

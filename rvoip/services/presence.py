@@ -35,6 +35,10 @@ __all__ = ["PresenceService"]
 
 _TICK: Final = 1.0
 
+_AT_ONCE: Final = 50
+"""Subscriptions that a drain ends at once, and the seconds until it ends as many more."""
+_PAUSE: Final = 0.02
+
 
 class PresenceService(Service):
     """`presence` is the state, `server` has the subscriptions, `requests` is what `Core` gives requests to.
@@ -67,6 +71,7 @@ class PresenceService(Service):
         self.domains = sip.domains
         self._exists = exists
         self._open_to_all = open_to_all
+        self._leaving: list[ServerSubscription] = []
         self._watches = Watches()
         self._configured: ConfiguredRules | None = None
         self.presence = Presence(
@@ -164,15 +169,33 @@ class PresenceService(Service):
         super().startService()
         self._loop.start(_TICK, now=False)
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a drain has subscriptions left to end."""
+        return bool(self._leaving)
+
     def drain(self) -> None:
-        """End the subscriptions, so that the watchers subscribe anew (RFC 6665 section 4.1.3)."""
-        self.server.close("deactivated")
+        """End the subscriptions, so that the watchers subscribe anew (RFC 6665 section 4.1.3).
+
+        Some at a time: nothing else waits long, and they do not all come at once.
+        """
+        if not self._leaving:
+            self._leaving = list(self.server)
+            self._leave()
+
+    def _leave(self) -> None:
+        now, self._leaving = self._leaving[:_AT_ONCE], self._leaving[_AT_ONCE:]
+        for subscription in now:
+            subscription.terminate("deactivated")
+        if self._leaving:
+            self._reactor.callLater(_PAUSE, self._leave)
 
     def stopService(self) -> Deferred[None]:
         """Write what was taken, then close."""
         super().stopService()
         if self._loop.running:
             self._loop.stop()
+        self._leaving = []
         self.agent.close()
         closed = self.presence.close()
         return succeed(None) if closed is None else closed

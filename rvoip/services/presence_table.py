@@ -69,8 +69,8 @@ class PresenceTable(Table):
     """Longer ones are cut."""
     notify_interval: Annotated[float, Meta(ge=0, le=LONGEST)] = 1.0
     """Seconds between two NOTIFYs of one subscription, at least; what changes meanwhile is in the next."""
-    max_subscriptions: Annotated[int, Meta(ge=1)] = 50000
-    """Subscriptions in all; above it 503."""
+    max_subscriptions: Annotated[int, Meta(ge=1)] = 20000
+    """Subscriptions in all, of 8 KiB each; above it 503."""
     max_watchers: Annotated[int, Meta(ge=1)] = 200
     """Subscriptions to one user in one package; above it 503."""
     max_watched: Annotated[int, Meta(ge=1)] = 500

@@ -140,6 +140,11 @@ class Role(OrderedService):
         """Whether the process does its work; else only a restart helps."""
         return True
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether a drain has more to say to others before the end."""
+        return False
+
     def drain(self) -> Deferred[None]:
         """Refuse new work, and fire when what is under way has ended, or after `drain_max` seconds."""
         self.notifier.stopping()
@@ -161,8 +166,10 @@ class Role(OrderedService):
         def look() -> None:
             passed = self._reactor.seconds() - began
             transactions = sip.transactions
-            over = transactions.quiet or passed >= self.config.service.drain_max
-            if handing_over and (over or (passed >= _BUSY and not transactions.ringing)):
+            quiet = transactions.quiet and not self.is_leaving
+            over = quiet or passed >= self.config.service.drain_max
+            ringing = transactions.ringing or self.is_leaving
+            if handing_over and (over or (passed >= _BUSY and not ringing)):
                 for one in listeners:
                     one.stop()
                 over = True

@@ -366,6 +366,17 @@ class ElsewhereTests(WatchingCase):
         self.assertEqual(watched.states[-1], "terminated;reason=deactivated")
         self.assertEqual(len(self.service.server), 0)
 
+    def test_a_drain_of_many(self) -> None:
+        """They are told some at a time, and the end waits for all of them."""
+        role = self.start("max_watchers = 500\nsubscribe_rate = 0")
+        alice, _ = self.phones("alice", "bob")
+        watched = [self.watch(alice) for _ in range(120)]
+        done = role.drain()
+        self.assertTrue(role.is_leaving)
+        self.reactor.result_of(done)
+        self.assertFalse(role.is_leaving)
+        self.assertEqual({one.states[-1] for one in watched}, {"terminated;reason=deactivated"})
+
     def test_a_notify_that_nobody_asked_for(self) -> None:
         """Of a trusted voice mail server it is noted, and goes on; of others it only goes on."""
         self.start(more="[guard]\ntrusted = ['127.0.64.31']")
