@@ -43,6 +43,16 @@ _TWISTD = "from twisted.scripts.twistd import run; run()"
 _RVOIP = "import sys; from rvoip.cli.main import main; sys.exit(main())"
 
 
+def take_core(process: int, core: int) -> None:
+    """Give a process a core, and the first place on it where we may: other work there is no part of this."""
+    if (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(process, {core})
+    try:
+        os.sched_setscheduler(process, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        print("others may take time of the cores: only root can keep them off", flush=True)
+
+
 class Server:
     """A role in a process of its own, on a core of its own."""
 
@@ -67,8 +77,7 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        if (os.cpu_count() or 1) > 1:
-            os.sched_setaffinity(self._process.pid, {0})
+        take_core(self._process.pid, 0)
 
     def ask(self, request: bytes, source: socket.socket) -> None:
         """Send a request until it is answered 200."""
@@ -185,8 +194,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.what) - set(what):
         parser.error(f"no such load: {', '.join(sorted(unknown))}")
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {1})
+    take_core(0, 1)
     gc.freeze()
     gc.disable()  # what it makes has no circles
     kept = True

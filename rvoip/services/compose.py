@@ -98,6 +98,7 @@ class SIPRole(Role):
         self.records = self._make_records(file) if self.proxy is not None else None
         self.screen = Screen(self.routing.peers if self.routing is not None else None)
         self.screen.use(config.guard.scanners)
+        self.sip.gate.passes = self.screen.passes
         self.presence = self._make_presence(file)
         self.core = Core(self.sip.domains, self.registration, self.proxy, self.screen, self.presence)
         self.sip.transactions.user = self.core
@@ -328,12 +329,12 @@ class SIPRole(Role):
         """As `/health/live` says."""
         return self.http.health.live().status != "failing"
 
-    def drain(self) -> Deferred[None]:
     @property
     def is_leaving(self) -> bool:
         """While watchers are told that their subscriptions end."""
         return self.presence is not None and self.presence.is_leaving
 
+    def drain(self) -> Deferred[None]:
         """Also say on the HTTP side that no new work is welcome."""
         self.http.health.drain()
         if self.presence is not None:

@@ -20,7 +20,17 @@ from rvoip.protocols.sip.errors import SIPError
 from rvoip.protocols.transport.errors import FlowError
 from rvoip.protocols.transport.flow import Address, Flow
 from rvoip.protocols.transport.intake import AMPLIFICATION, Hooks, Intake
-from rvoip.services.glance import Top, ack_tag, call_id, has_credentials, in_dialog, method, refuse, top_via
+from rvoip.services.glance import (
+    Top,
+    ack_tag,
+    call_id,
+    has_credentials,
+    in_dialog,
+    method,
+    refuse,
+    top_via,
+    user_agent,
+)
 from rvoip.services.waiting_room import Kind, WaitingRoom
 
 __all__ = ["Gate"]
@@ -82,6 +92,10 @@ class Gate:
         """How often there was more to do than could be done."""
         self.refused = 0
         """Requests that got a 503."""
+        self.passes: Callable[[str, Flow], bool] = lambda agent, flow: True
+        """Whether a sender is answered at all, by its User-Agent and flow."""
+        self._refused_before = 0
+        self._told = False
 
     @property
     def closed(self) -> bool:
@@ -98,6 +112,7 @@ class Gate:
         self._more = self._busy = True
         if self._look_call is None:
             self.overloads += 1
+            self._refused_before, self._told = self.refused, False
             self._room = WaitingRoom(self._now())
             self._intake.door = self.admit
             self._look_call = self._clock.callLater(REST, self._look)
@@ -119,6 +134,9 @@ class Gate:
             self._look_call = self._clock.callLater(REST, self._look)
         else:
             self._intake.door = None
+            if self._told:
+                count = self.refused - self._refused_before
+                _log.info("No longer overloaded: {count} requests were refused", count=count)
 
     def admit(self, data: bytes, source: Address, flow: Flow, hooks: Hooks) -> bool:
         """Take over a message; False lets it pass at once."""
@@ -159,6 +177,12 @@ class Gate:
     def _refuse(
         self, name: bytes, top: Top | None, data: bytes, source: Address, flow: Flow, hooks: Hooks
     ) -> None:
+        if not self._told:
+            self._told = True
+            _log.warn("Overloaded: new requests that would wait too long are refused with 503")
+        if not self.passes(user_agent(data), flow):
+            self._intake.counters.drop("screened")
+            return
         self.refused += 1
         seconds = 5 + int(self._random() * 26)
         transactions = self._transactions

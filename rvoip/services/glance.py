@@ -10,7 +10,17 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-__all__ = ["Top", "ack_tag", "call_id", "has_credentials", "in_dialog", "method", "refuse", "top_via"]
+__all__ = [
+    "Top",
+    "ack_tag",
+    "call_id",
+    "has_credentials",
+    "in_dialog",
+    "method",
+    "refuse",
+    "top_via",
+    "user_agent",
+]
 
 _METHOD = re.compile(rb"([A-Z]{3,9}) ").match
 _TO = re.compile(rb"\r\n(?:To|t)[ \t]*:([^\r]*)", re.IGNORECASE).search
@@ -87,6 +97,11 @@ def _value(data: bytes, name: bytes, short: bytes) -> bytes:
     else:
         start += len(name)
     return data[start : data.find(b"\r\n", start)]
+
+
+def user_agent(data: bytes) -> str:
+    """What the sender calls itself; empty when it does not."""
+    return _value(data, b"\r\nUser-Agent: ", b"\r\nuser-agent: ").decode("utf-8", "surrogateescape")
 
 
 def call_id(data: bytes) -> str | None:

@@ -98,6 +98,11 @@ def _transactions(metrics: Metrics, role: SIPRole) -> None:
         "retransmissions", "Requests received again", lambda: layer.retransmissions, "counter"
     )
     metrics.collect_from("shed", "Requests refused for want of room", lambda: layer.shed, "counter")
+    gate = role.sip.gate
+    metrics.collect_from(
+        "overloads", "Times that there was more to do than could be done", lambda: gate.overloads, "counter"
+    )
+    metrics.collect_from("waiting", "New requests that wait for their turn", lambda: gate.waiting)
     metrics.collect_from(
         "unmatched_responses", "Responses of no transaction", lambda: layer.unmatched, "counter"
     )

@@ -238,6 +238,14 @@ class GateTests(SynchronousTestCase):
         self.assertEqual((side.user.acks, side.layer.requests["ACK"]), ([], before + 1))
         self.assertEqual(side.layer.servers, 0)
 
+    def test_a_scanner_is_not_told_that_somebody_is_there(self) -> None:
+        side = self.side
+        side.gate.passes = lambda agent, flow: "scan" not in agent
+        side.fill()
+        self.assertEqual(side.receive(request(more="\r\nUser-Agent: sip-scan")), [])
+        self.assertEqual((side.gate.refused, side.intake.counters.dropped), (0, {"screened": 1}))
+        self.assertEqual(len(side.receive(request(branch="z9hG4bK2", more="\r\nUser-Agent: phone"))), 1)
+
     def test_it_opens_when_nothing_had_to_wait_for_a_while(self) -> None:
         side = self.side
         side.protocol.datagrams_wait()
