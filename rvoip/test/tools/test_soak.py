@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 from twisted.trial.unittest import TestCase
@@ -61,5 +62,10 @@ class PhoneTests(TestCase):
 
     def test_a_phone_that_hears_nothing_says_so(self) -> None:
         """It sends again, and gives up when its patience ends."""
-        with self.phone.Phone("a", "", "soak.test", "127.0.6.1") as deaf:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
+            self.phone.Phone("a", "", "soak.test", "127.0.6.1") as deaf,
+        ):
+            silent.bind(("127.0.6.1", 0))
+            deaf.server = silent.getsockname()
             self.assertRaises(self.phone.Silence, deaf.options, patience=0.05)
