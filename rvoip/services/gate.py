@@ -222,7 +222,7 @@ class Gate:
                 turns += 1
                 after = now()
                 if kind is Kind.CALL and self._transactions.servers > invites:
-                    room.charge(after - began)
+                    room.charge(min(after - began, SLICE))  # more is a pause, and not the INVITE's
                 if after >= until:
                     break
         room.worked(turns, after)
