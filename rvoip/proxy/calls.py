@@ -16,7 +16,7 @@ from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.record_route import goes_by_flow
 
-__all__ = ["LONGEST", "Call", "Calls", "Party"]
+__all__ = ["LONGEST", "Call", "Calls", "Party", "address_of"]
 
 LONGEST: Final = 12 * 3600.0
 """Seconds after which a call without session timers (RFC 4028) counts as over: its BYE went another way."""
@@ -157,7 +157,7 @@ class Calls:
         call = self._by_key.get(key)
         if call is None:
             call = Call(self._new_id(), key, request.call_id, began, now)
-            call.callee = Party(str(response.get("to")), _address(went))
+            call.callee = Party(str(response.get("to")), address_of(went))
             above, ours = _beyond(response, request)
             _reach(call.callee, response, went, tuple(reversed(above)))
             if ";h=" in ours:
@@ -168,7 +168,7 @@ class Calls:
         call.began = began
         call.uri = request.uri_text
         call.user = user or call.user
-        call.caller = Party(str(request.get("from")), _address(came))
+        call.caller = Party(str(request.get("from")), address_of(came))
         call.caller.cseq = request.cseq.number
         _reach(call.caller, request, came, tuple(request.values("record-route")))
         self._extend(call, response, now)
@@ -233,7 +233,8 @@ def _tag(value: str) -> str:
     return value.rpartition(";tag=")[2].partition(";")[0].strip(" \t")
 
 
-def _address(flow: Flow) -> str:
+def address_of(flow: Flow) -> str:
+    """Where the peer of a flow is, `transport:host:port`."""
     host, port = flow.remote
     shown = f"[{host}]" if ":" in host else host
     return f"{flow.transport.lower()}:{shown}:{port}"

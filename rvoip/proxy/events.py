@@ -9,7 +9,11 @@ __all__ = ["Answered", "HungUp"]
 
 @attrs.frozen
 class Answered:
-    """An INVITE that begins a call got its final response; `after` is seconds since it came."""
+    """An INVITE that begins a call got its final response; `after` is seconds since it came.
+
+    `uri` is its Request-URI, `user` the address-of-record of ours whose credentials it carried, "" where none
+    were asked for, `source` where it came from, `transport:host:port`.
+    """
 
     call_id: str
     caller: str
@@ -17,6 +21,9 @@ class Answered:
     status: int
     reason: str
     after: float
+    uri: str = ""
+    user: str = ""
+    source: str = ""
 
 
 @attrs.frozen

@@ -329,7 +329,7 @@ class Inbound:
             transaction.respond_stateless(response)
         else:
             transaction.respond(response)
-        self.proxy.tell(transaction.request, response, 0.0)
+        self.proxy.tell(transaction.request, response, 0.0, transaction.flow)
 
 
 async def _start_later(context: ResponseContext, waiting: Awaitable[None]) -> None:

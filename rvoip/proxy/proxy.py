@@ -19,7 +19,7 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.ack import forward_ack
-from rvoip.proxy.calls import Calls
+from rvoip.proxy.calls import Calls, address_of
 from rvoip.proxy.context import ResponseContext
 from rvoip.proxy.dialogs import Dialogs
 from rvoip.proxy.events import Answered, HungUp
@@ -223,7 +223,13 @@ class Proxy:
         """A provisional or the final response went back; tell who listens of calls that begin and end."""
         if response.status >= 200:
             now = self.layer.now()
-            self.tell(context.transaction.request, response, now - context.began)
+            self.tell(
+                context.transaction.request,
+                response,
+                now - context.began,
+                context.transaction.flow,
+                context.incoming.user or "",
+            )
             calls = self.calls
             if calls is not None and (context.sender is not None or context.transaction.request.to.tag):
                 calls.answered(
@@ -238,16 +244,31 @@ class Proxy:
         if self.lamps is not None and context.transaction.invite:
             self.lamps.responded(context, response)
 
-    def tell(self, request: Request, response: Response, after: float) -> None:
-        """Tell whoever listens that a call has begun or ended; `after` is seconds since the request came."""
+    def tell(
+        self, request: Request, response: Response, after: float, flow: Flow | None = None, user: str = ""
+    ) -> None:
+        """Tell whoever listens that a call has begun or ended; `after` is seconds since the request came, by
+        `flow`.
+        """
         events = self.events
         if events is None:
             return
         if request.method == "INVITE":
             if events.wants(Answered) and request.to.tag is None:
                 caller, callee = request.from_.uri_text, request.to.uri_text
+                source = "" if flow is None else address_of(flow)
                 events.publish(
-                    Answered(request.call_id, caller, callee, response.status, response.reason, after)
+                    Answered(
+                        request.call_id,
+                        caller,
+                        callee,
+                        response.status,
+                        response.reason,
+                        after,
+                        request.uri_text,
+                        user,
+                        source,
+                    )
                 )
         elif request.method == "BYE" and ends_call(response.status) and events.wants(HungUp):
             events.publish(HungUp(request.call_id, request.from_.uri_text, response.status))

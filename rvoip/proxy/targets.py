@@ -217,6 +217,7 @@ class Refused(Exception):
     """A routing decision not to forward: what to answer instead.
 
     `stateless` refusals leave no transaction behind: the request is looked at again when it comes again.
+    ValueError for a reason with a line break, which no response can have.
     """
 
     def __init__(
@@ -226,6 +227,8 @@ class Refused(Exception):
         headers: Iterable[tuple[str, str]] = (),
         stateless: bool = False,
     ) -> None:
+        if reason is not None and ("\r" in reason or "\n" in reason):
+            raise ValueError(f"{reason!r} is no reason phrase")
         super().__init__(status, reason)
         self.status = status
         self.reason = reason

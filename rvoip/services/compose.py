@@ -46,6 +46,7 @@ from rvoip.services.screen import Screen
 from rvoip.services.secret import SecretService
 from rvoip.services.sip import SIPService
 from rvoip.services.tracing import Tracing
+from rvoip.services.webhook import HTTPPost, WebhookService, check_events
 from rvoip.trace.ring import MessageRing
 
 __all__ = ["SIPRole"]
@@ -96,6 +97,7 @@ class SIPRole(Role):
         self.proxy = self._make_proxy(file) if proxy else None
         self.calls = self._make_calls() if self.proxy is not None else None
         self.records = self._make_records(file) if self.proxy is not None else None
+        self.webhook = self._make_webhook(file)
         self.screen = Screen(self.routing.peers if self.routing is not None else None)
         self.screen.use(config.guard.scanners)
         self.sip.gate.passes = self.screen.passes
@@ -123,6 +125,8 @@ class SIPRole(Role):
             self.add(self.nat_ping, "nat-ping")
         if self.records is not None:
             self.add(self.records, "records")
+        if self.webhook is not None:
+            self.add(self.webhook, "webhook")
         if self.presence is not None:
             self.add(self.presence, "presence")
         if self.calls is not None:
@@ -238,6 +242,16 @@ class SIPRole(Role):
             time.time,
             self.sip.tokens,
             lambda: self.config.proxy.record_route and self.config.proxy.dialogs > 0,
+        )
+
+    def _make_webhook(self, file: str) -> WebhookService | None:
+        table = self.config.events
+        if table is None:
+            return None
+        check_events(table, file)
+        post = HTTPPost(self._reactor, table.url, table.token, table.secret, time.time)
+        return WebhookService(
+            self._reactor, post, table.kinds, table.queue, self.events, self.role, time.time, self.sip.tokens
         )
 
     def _make_presence(self, file: str) -> PresenceService | None:

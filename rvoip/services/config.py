@@ -309,6 +309,40 @@ class Records(Table):
     """Records that wait in memory for a slow disk or database; more are lost and counted."""
 
 
+class Events(Table):
+    """`[events]`: what happens is posted to a web service, as JSON."""
+
+    url: str
+    """`https://...` or `http://...`, to which `{"events": [...]}` is posted."""
+    token: str = ""
+    """Bearer token that it asks for; empty: none."""
+    secret: str = ""
+    """Key of the HMAC-SHA256 in `Rvoip-Signature`, of time and body; empty: no such header."""
+    kinds: list[
+        Literal[
+            "registration.created",
+            "registration.refreshed",
+            "registration.removed",
+            "registration.expired",
+            "call.answered",
+            "call.refused",
+            "call.ended",
+        ]
+    ] = field(
+        default_factory=lambda: [
+            "registration.created",
+            "registration.removed",
+            "registration.expired",
+            "call.answered",
+            "call.refused",
+            "call.ended",
+        ]
+    )
+    """What is told."""
+    queue: Annotated[int, Meta(ge=100)] = 10000
+    """Events that wait in memory for a service that is slow or away; more are lost and counted."""
+
+
 class Config(Table):
     """A whole file."""
 
@@ -325,6 +359,7 @@ class Config(Table):
     location: Location = field(default_factory=Location)
     proxy: Proxy = field(default_factory=Proxy)
     records: Records = field(default_factory=Records)
+    events: Events | None = None
     presence: PresenceTable | None = None
 
 

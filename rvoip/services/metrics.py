@@ -182,6 +182,18 @@ def _calls(metrics: Metrics, role: SIPRole) -> None:
             ],
             "counter",
         )
+    webhook = role.webhook
+    if webhook is not None:
+        metrics.collect_labelled(
+            "webhook_events",
+            "Events by what became of them on their way to the web service",
+            ("outcome",),
+            lambda: [(("sent",), webhook.sent), (("lost",), webhook.lost)],
+            "counter",
+        )
+        metrics.collect_from(
+            "webhook_waiting", "Events that the web service has not taken yet", lambda: webhook.waiting
+        )
     if routing is not None:
 
         def states() -> Samples:

@@ -12,7 +12,7 @@ import msgspec
 
 from rvoip.common.printable import printable
 
-__all__ = ["COLUMNS", "CallRecord", "csv_head", "csv_lines", "json_lines"]
+__all__ = ["COLUMNS", "CallRecord", "csv_head", "csv_lines", "json_lines", "text_of", "uri_of"]
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,13 +44,13 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     callee: str
     """URI of To."""
     uri: str
-    """The Request-URI as it came; empty for a call that was refused."""
+    """The Request-URI as it came."""
     user: str
     """The account whose credentials it carried, or empty."""
     source: str
-    """Where the caller's messages came from, `transport:host:port`, or empty."""
+    """Where the caller's messages came from, `transport:host:port`."""
     destination: str
-    """Where the callee's came from, or empty."""
+    """Where the callee's came from; empty for a call that was refused."""
 
 
 COLUMNS: Final = tuple(field.name for field in msgspec.structs.fields(CallRecord))
@@ -63,6 +63,11 @@ _encode: Final = msgspec.json.Encoder().encode
 def text_of(value: str) -> str:
     """A text of a peer's as records have it."""
     return printable(value)[:1024]
+
+
+def uri_of(value: str) -> str:
+    """The URI in a From or To value."""
+    return text_of(value.partition("<")[2].partition(">")[0] or value.partition(";")[0])
 
 
 def _time(wall: float | None) -> str | None:

@@ -15,11 +15,10 @@ from twisted.logger import Logger
 from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.events import EventBus, Subscription
 from rvoip.common.log import LogLimiter
-from rvoip.proxy.calls import Party
 from rvoip.proxy.events import Answered
 from rvoip.services.calls import CallOver
 from rvoip.services.config import Records
-from rvoip.services.record import CallRecord, text_of
+from rvoip.services.record import CallRecord, text_of, uri_of
 from rvoip.services.record_sinks import RecordSink, SinkError, SQLSink, csv_sink, json_sink
 
 __all__ = ["RecordsService", "record_sinks"]
@@ -230,8 +229,8 @@ class RecordsService(Service):
             status=200,
             reason="OK",
             end=event.why,
-            caller=_uri(call.caller),
-            callee=_uri(call.callee),
+            caller=uri_of(call.caller.value),
+            callee=uri_of(call.callee.value),
             uri=text_of(call.uri),
             user=text_of(call.user),
             source=call.caller.address,
@@ -256,9 +255,9 @@ class RecordsService(Service):
             end="answered" if is_answered else "refused",
             caller=text_of(event.caller),
             callee=text_of(event.callee),
-            uri="",
-            user="",
-            source="",
+            uri=text_of(event.uri),
+            user=text_of(event.user),
+            source=event.source,
             destination="",
         )
 
@@ -283,8 +282,3 @@ class RecordsService(Service):
                 _log.error("Records of calls: {reason}", reason=reason, suppressed=suppressed)
 
         self._reactor.callFromThread(say)
-
-
-def _uri(party: Party) -> str:
-    text = party.value.partition("<")[2].partition(">")[0] or party.value.partition(";")[0]
-    return text_of(text)

@@ -93,6 +93,11 @@ class PolicyTests(TestCase):
         (router,) = role.proxy.routers
         self.assertIsInstance(router, self.policy.HTTPPolicy)
 
+    async def test_a_reason_that_cannot_be_written(self) -> None:
+        """The proxy decides, as for all that is no decision."""
+        refused = {"action": "refuse", "status": 603, "reason": "Night\r\nX: 1"}
+        self.assertIsNone(await self.decide(refused))
+
     async def test_routes(self) -> None:
         targets = await self.decide(
             {

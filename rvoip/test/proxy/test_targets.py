@@ -36,6 +36,11 @@ class TargetsTests(SynchronousTestCase):
         self.assertEqual((refused.status, refused.reason, refused.stateless), (420, None, False))
         self.assertEqual(refused.headers, (("Unsupported", "x"),))
 
+    def test_a_reason_is_one_line(self) -> None:
+        for reason in ("No\r\nX: 1", "No\n", "\rNo"):
+            with self.assertRaises(ValueError):
+                Refused(403, reason)
+
     def test_repr(self) -> None:
         self.assertEqual(repr(at("a")), "<Destination sip:bob@a>")
 

@@ -21,6 +21,8 @@ ALL = """
 authenticate = false
 [records]
 csv = "calls.csv"
+[events]
+url = "http://hook.example.test"
 [[proxy.gateway_set]]
 name = "pstn"
 gateways = ["sip:10.9.9.1"]

@@ -306,6 +306,7 @@ class RoleTests(RoleCase):
         )
         self.assertEqual(first["source"], f"udp:127.0.64.21:{self.alice.wire.port}")
         self.assertEqual((second["end"], second["status"], second["answered"]), ("refused", 404, None))
+        self.assertEqual((second["uri"], second["source"]), ("sip:nobody@example.test", first["source"]))
         self.assertEqual((third["call_id"], third["end"]), (last.call_id, "operator"))
 
     def test_a_call_that_comes_by_twice(self) -> None:
