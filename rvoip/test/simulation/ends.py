@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -224,7 +225,10 @@ class PhoneEnd(End):
             message = one.message
             if one.sent or not isinstance(message, Response) or message.status < 200:
                 continue
-            if message.cseq.method == "INVITE" and (strict or one.new):
+            # An INVITE that is refused without state is looked at again when it comes again, and its
+            # credentials, good for once, are asked for anew: that changes nothing for whoever has an answer.
+            counts = one.new or (strict and message.status != 407)
+            if message.cseq.method == "INVITE" and counts:
                 answers = found.setdefault((message.call_id, message.cseq.number), [])
                 answer = (message.status, message.to.tag)
                 if one.new or answer not in answers:
@@ -259,6 +263,7 @@ class SoftEnd(End):
             **more,
         ).open()
         self.contact = self.phone.contact
+        self._chance = Random(f"{name} {more['seed']}")
 
     async def _register(self, expires: int) -> Response | None:
         try:
@@ -296,7 +301,8 @@ class SoftEnd(End):
 
     def call(self, user: str, answered: Callable[[Any], object]) -> tuple[Placed, Callable[[], object]]:
         """Call; returns what comes of it, and what gives the call up."""
-        invite: SoftInvite = self.phone.call(f"sip:{user}@{DOMAIN}")
+        offer = self._chance.random() < 0.7  # or the callee offers, and the ACK answers
+        invite: SoftInvite = self.phone.call(f"sip:{user}@{DOMAIN}", offer)
         invite.answered = answered
         placed = Placed(self, invite.request.call_id, user)
         placed.outcomes = invite.outcomes

@@ -39,7 +39,7 @@ class ThousandCallsTests(SynchronousTestCase):
             made = (PhoneEnd, SoftEnd)[number % 2]
             reactor = network.host(name, address)
             self.ends.append(
-                made(reactor, name, f"{name}@{DOMAIN}", "answer", SERVER, host=address, port=5060)
+                made(reactor, name, f"{name}@{DOMAIN}", "answer", SERVER, host=address, port=5060, seed=5)
             )
         for end in self.ends:
             self.assertEqual(network.result_of(end.register(3600)), 200)
