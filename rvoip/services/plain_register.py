@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 __all__ = ["PlainRegister", "read"]
 
 _LONGEST: Final = 4096
-_TEXT: Final = bytes([*range(0x20, 0x7F), 0x0D, 0x0A])
+_TEXT: Final = bytes(range(0x20, 0x7F))
 
 # Header fields that nobody would refuse whatever is in them, and those that are read below.
 _KNOWN: Final = frozenset(
@@ -53,14 +53,14 @@ class PlainRegister(NamedTuple):
 
 def read(data: bytes, request_lines: frozenset[str]) -> PlainRegister | None:
     """The REGISTER in `data` if its first line is one of these and all of it is of the plain form."""
-    if len(data) > _LONGEST or data.translate(None, _TEXT):
+    if len(data) > _LONGEST:
         return None
-    text = data.decode("ascii")
-    lines = text.split("\r\n")
-    count = len(lines)
+    ends = data.translate(None, _TEXT)
+    count = len(ends) // 2 + 1
+    if ends != b"\r\n" * (count - 1):
+        return None  # a control character, a blank that is none, or CR or LF alone
+    lines = data.decode("ascii").split("\r\n")
     if count < 4 or lines[0] not in request_lines or lines[-1] or lines[-2]:
-        return None
-    if text.count("\r") != count - 1 or text.count("\n") != count - 1:
         return None
     try:
         fields: dict[str, str] = dict([line.split(": ", 1) for line in lines[1:-2]])
