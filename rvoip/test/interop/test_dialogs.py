@@ -68,7 +68,6 @@ class SIPpTests(DialogTestCase):
         self.sipp("uac_patient", phone.address, calls=20, lost=10, patience=50).succeed()
         phone.quit()
 
-
     def test_loss_as_caller(self) -> None:
         phone = self.agent("alice")
         callee = self.sipp("uas_patient", calls=10, lost=10, patience=50)
