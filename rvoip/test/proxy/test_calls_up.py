@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.uri import SipURI
 from rvoip.proxy.calls import LONGEST, Call, Calls
 from rvoip.proxy.hang_up import PATIENCE, UNREACHED, hang_up
 from rvoip.proxy.proxy import ProxySettings
@@ -191,6 +193,7 @@ class HangUpTests(CallsBase):
             self.assertEqual((call.state, incoming.state), ("over", "over"))
             for phone in (alice, bob):
                 (bye,) = phone.received("BYE")
+                assert isinstance(bye, Request) and isinstance(bye.uri, SipURI)
                 self.assertEqual(bye.uri.host, phone.wire.host)
             self.assertClean(scene)
 
