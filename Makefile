@@ -8,6 +8,7 @@
 #   make docs     guides and API reference into docs/_build
 #   make bench    the servers beside Kamailio; BENCH_DIR names the folder of the load driver
 #   make bench-compiled  the same with the compiled build
+#   make bench-overload  what is left of the servers when they are offered 2 and 5 times what they can do
 #   make bench-smoke  the same, short and slow: does each load get through?
 #   make soak     SOAK_INPUTS broken messages for the parser; a server busy for SOAK_MINUTES, then killed
 #                 SOAK_KILLS times: answers, memory, bindings; then signal 9 with SOAK_REGISTRATIONS of those;
@@ -42,7 +43,7 @@ export BENCH_DIR
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: run test test-compiled interop lint docs bench bench-compiled bench-smoke soak clean
+.PHONY: run test test-compiled interop lint docs bench bench-compiled bench-overload bench-smoke soak clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/rvoip demo
@@ -75,6 +76,9 @@ bench: $(VENV)/.installed $(VENV)/.installed-redis $(VENV)/.installed-postgresql
 
 bench-compiled: $(COMPILED)/.installed
 	@$(COMPILED)/bin/python tools/bench.py $(ROWS)
+
+bench-overload: $(VENV)/.installed
+	@$(BIN)/python tools/overload.py $(LOADS)
 
 bench-smoke: $(VENV)/.installed
 	@$(BIN)/python tools/bench.py --smoke $(ROWS)
