@@ -55,7 +55,7 @@ MEMORY = 12_000_000
 """Octets that 10,000 bindings may take."""
 
 CALLS = 17_000_000
-"""Octets that 1,000 calls with their transactions may take: as many as Kamailio's."""
+"""Octets that 1,000 calls with their transactions may take."""
 
 
 HEAD = (
