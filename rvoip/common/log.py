@@ -44,6 +44,14 @@ _TEMPLATES: dict[str, _Template] = {}
 _TEMPLATES_LIMIT: Final = 4096
 
 
+def _is_chatter(event: LogEvent) -> bool:
+    """Whether it is what Twisted says of each socket and factory."""
+    return event.get("log_namespace") == "log_legacy" or event.get("log_format") in (
+        "Starting factory {factory!r}",
+        "Stopping factory {factory!r}",
+    )
+
+
 class _Template:
     """A log format, read once: as a %-template when it only names fields."""
 
@@ -165,12 +173,12 @@ class _LineObserver:
         """The line of `event`, with its end; None when its level is not shown. Nothing is raised.
 
         What Twisted says in its old way, of each socket that it opens or closes, counts as debug: a question
-        to DNS would be four lines.
+        to DNS would be four lines. So does what it says of factories: a connection of a client would be two.
         """
         level = event.get("log_level")
         if level not in self._shown:
             return None
-        if level is LogLevel.info and event.get("log_namespace") == "log_legacy" and not self._all:
+        if level is LogLevel.info and not self._all and _is_chatter(event):
             return None
         try:
             return self._line(event)

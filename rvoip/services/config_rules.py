@@ -16,7 +16,7 @@ from rvoip.protocols.transport.addresses import ListenAddress, parse_listen
 from rvoip.protocols.transport.resolver import parse_server
 
 if TYPE_CHECKING:
-    from rvoip.services.config import Config, Registrar
+    from rvoip.services.config import Config, Proxy, Registrar
     from rvoip.services.presence_table import PresenceTable
 
 __all__ = ["check_rules", "listen_addresses"]
@@ -42,7 +42,19 @@ def check_rules(config: Config, file: str) -> None:
         _check_registrar(config.registrar, file)
     if config.presence is not None:
         _check_times(config.presence, "presence", file)
+    _check_proxy(config.proxy, file)
     _check_stores(config, file)
+
+
+def _check_proxy(table: Proxy, file: str) -> None:
+    """Keys that would do nothing without others."""
+    if table.topology_hiding and not table.record_route:
+        raise ConfigError(file, "proxy.topology_hiding", "needs record_route", "set that to true")
+    if table.ring and table.fork != "sequential":
+        raise ConfigError(file, "proxy.ring", 'needs fork = "sequential"', "set that, or leave ring out")
+    for number, tree in enumerate(table.enum):
+        if not _is_domain(tree):
+            raise ConfigError(file, f"proxy.enum[{number}]", f"{tree!r} is no domain", 'as in "e164.arpa"')
 
 
 def _check_sip(config: Config, file: str) -> None:

@@ -49,6 +49,10 @@ class ConfiguredForwarding:
             aor = domains.aor(user)
             if aor in self._rules:
                 raise ConfigError(file, f"{key}.user", f"{aor} is there twice")
+            if not (table.always or table.busy or table.no_answer or table.unreachable):
+                raise ConfigError(
+                    file, key, "forwards nothing", "name always, busy, no_answer or unreachable"
+                )
             domain = domains.domain(user)
 
             def target(name: str, text: str, key: str = key, domain: str = domain) -> SipURI | None:

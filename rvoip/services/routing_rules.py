@@ -34,6 +34,8 @@ __all__ = ["aliases_of", "peers_of", "plan_of", "routes_of", "sets_of"]
 
 _PROBE_DEFAULT = 30.0
 
+_TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
+
 _COST = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z", re.ASCII)
 
 _OURS = frozenset(
@@ -56,7 +58,19 @@ def plan_of(table: ProxyTable, file: str) -> NumberPlan:
 def peers_of(table: ProxyTable, file: str) -> list[Peer]:
     """The peers."""
     _check_names([one.name for one in table.peer], file, "proxy.peer")
-    return [_peer(one, file, number) for number, one in enumerate(table.peer)]
+    peers = [_peer(one, file, number) for number, one in enumerate(table.peer)]
+    seen: set[tuple[object, str]] = set()
+    for number, (one, peer) in enumerate(zip(table.peer, peers)):
+        key = f"proxy.peer[{number}]"
+        if one.refuse and (one.call_out or one.identity):
+            raise ConfigError(file, f"{key}.refuse", "leaves no rights to call_out or identity", "keep one")
+        for place, network in enumerate(peer.networks):
+            ways = {(network, transport) for transport in one.transports or _TRANSPORTS}
+            if ways & seen:
+                reason = f"{network} is another peer's too"
+                raise ConfigError(file, f"{key}.networks[{place}]", reason, "keep one")
+        seen.update((n, t) for n in peer.networks for t in one.transports or _TRANSPORTS)
+    return peers
 
 
 def sets_of(table: ProxyTable, plan: NumberPlan, file: str) -> tuple[list[GatewaySet], dict[str, str]]:
@@ -196,6 +210,8 @@ def _gateway_set(
         ping_from=one.probe_from,
         keep_uri=one.keep_uri,
     )
+    if one.algorithm == "latency" and not rules.probe:
+        raise ConfigError(file, f"{key}.algorithm", "latency needs probe", "set that to true")
     if one.probe_from:
         _checked(file, f"{key}.probe_from", lambda: parse_uri(one.probe_from))
     gateways: list[Gateway] = []

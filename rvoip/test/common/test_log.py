@@ -208,6 +208,16 @@ class JSONTests(Base):
         record = self.record()
         self.assertEqual((record["level"], record["namespace"]), ("error", "a\\nb"))
 
+    def test_factories_are_debug(self) -> None:
+        """Each connection of a client is two such events."""
+        for format_text in ("Starting factory {factory!r}", "Stopping factory {factory!r}"):
+            self.log.info(format_text, factory="f")
+            self.assertEqual(self.lines(), [])
+            Logger(observer=JSONObserver(self.stream, "debug")).info(format_text, factory="f")
+            self.assertIn("factory 'f'", self.record()["message"])
+            self.stream.seek(0)
+            self.stream.truncate()
+
     def test_legacy_events(self) -> None:
         """Those are debug, for Twisted tells of each socket so; their errors are errors."""
         publisher = LogPublisher(self.observer)

@@ -39,8 +39,12 @@ class ForwardingTests(SynchronousTestCase):
         for tables, key in (
             ([ForwardTable(user="bob@foreign.test")], "proxy.forward[0].user"),
             ([ForwardTable(user="sip:example.test")], "proxy.forward[0].user"),
-            ([ForwardTable(user="bob"), ForwardTable(user="bob@example.test")], "proxy.forward[1].user"),
+            (
+                [ForwardTable(user="bob", busy="a"), ForwardTable(user="bob@example.test")],
+                "proxy.forward[1].user",
+            ),
             ([ForwardTable(user="bob", busy="a b")], "proxy.forward[0].busy"),
+            ([ForwardTable(user="bob")], "proxy.forward[0]: forwards nothing"),
             ([ForwardTable(user="bob", always="sip:gateway")], "proxy.forward[0].always"),
         ):
             error = self.assertRaises(ConfigError, self.make, *tables)

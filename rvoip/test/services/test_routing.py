@@ -86,6 +86,22 @@ class ConfigTests(RoleCase):
             (a_set + a_set, "proxy.gateway_set[1].name: 's' is there twice"),
             (a_set + "failover = ['5x']", "proxy.gateway_set[0].failover: '5x' is no status code"),
             ('[[proxy.gateway_set]]\nname = "s"', "proxy.gateway_set[0]: 's' has no gateways"),
+            (a_set + 'algorithm = "latency"', "proxy.gateway_set[0].algorithm: latency needs probe"),
+            (
+                '[[proxy.peer]]\nname = "p"\nnetworks = ["10.0.0.0/8"]\n'
+                '[[proxy.peer]]\nname = "q"\nnetworks = ["10.0.0.1/8"]\ntransports = ["tls"]',
+                "proxy.peer[1].networks[0]: 10.0.0.0/8 is another peer's too",
+            ),
+            (
+                '[[proxy.peer]]\nname = "p"\nnetworks = ["10.0.0.0/8"]\nrefuse = true\ncall_out = true',
+                "proxy.peer[0].refuse: leaves no rights",
+            ),
+            (
+                "[proxy]\nrecord_route = false\ntopology_hiding = true",
+                "proxy.topology_hiding: needs record_route",
+            ),
+            ("[proxy]\nring = 5.0", 'proxy.ring: needs fork = "sequential"'),
+            ('[proxy]\nenum = ["e164.arpa", "a b"]', "proxy.enum[1]: 'a b' is no domain"),
             (
                 '[[proxy.gateway_set]]\nname = "s"\ngateways = ["sip:a.test", "a.test"]',
                 "proxy.gateway_set[0].gateways[1]: 'a.test' is no SIP URI",
