@@ -42,8 +42,8 @@ def compiled() -> dict[str, Any]:
         settings = ConfigParser()
         settings.read("setup.cfg", encoding="utf-8")
         # The compiler reads the types of what is imported.
-        needed = settings["options"]["install_requires"].split("\n")
-        return {"setup_requires": [*filter(None, needed), "mypy >= 2.4", "mypy-zope >= 1.0.17"]}
+        needed = settings["options"]["install_requires"] + settings["options.extras_require"]["ws"]
+        return {"setup_requires": [*filter(None, needed.split("\n")), "mypy >= 2.4", "mypy-zope >= 1.0.17"]}
     return {"ext_modules": mypycify([f"rvoip/{name}.py" for name in COMPILED], opt_level="3")}
 
 
