@@ -20,8 +20,8 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.reader import parse_message
 from rvoip.test.conformance import GIVEN, messages, octets
 from rvoip.test.protocols.dialog.agents import Peer, Stage
+from rvoip.test.protocols.dialog.subscriptions import TEXT, Watching, Weather
 from rvoip.test.protocols.dialog.test_refers import Referring
-from rvoip.test.protocols.dialog.test_subscriptions import TEXT, Watching, Weather
 
 
 class LossyTests(SynchronousTestCase):
