@@ -47,9 +47,9 @@ class Inbound:
         except NobodyThere as nobody:
             return self._refuse_discreetly(transaction, nobody, context)
         except Refused as refused:
-            self._refuse(transaction, refused)
+            self._refuse(transaction, refused, context)
         except SIPParseError as error:
-            self._refuse(transaction, Refused(error.status, error.reason, stateless=True))
+            self._refuse(transaction, Refused(error.status, error.reason, stateless=True), context)
         return None
 
     def _sent_by_us(self, request: Request, flow: Flow) -> bool:
@@ -157,9 +157,9 @@ class Inbound:
             if later is not None:
                 await later
         except Refused as refused:
-            self._refuse(transaction, refused)
+            self._refuse(transaction, refused, context)
         except SIPParseError as error:
-            self._refuse(transaction, Refused(error.status, error.reason))
+            self._refuse(transaction, Refused(error.status, error.reason), context)
 
     async def _forward_later(
         self,
@@ -291,33 +291,45 @@ class Inbound:
         Our users need no credentials to call each other: they are known by where they have registered.
         """
         if context.known:
-            self._refuse(transaction, nobody)
+            self._refuse(transaction, nobody, context)
             return None
         sender = transaction.request.from_.uri
         found: Any = ()
         if isinstance(sender, SipURI) and self.proxy.domains.serves(sender):
             found = self.proxy.location.lookup(self.proxy.domains.aor(sender))
         if isinstance(found, Deferred):
-            return self._refuse_later(transaction, nobody, found)
-        self._refuse_sender(transaction, nobody, found)
+            return self._refuse_later(transaction, nobody, found, context)
+        self._refuse_sender(transaction, nobody, found, context)
         return None
 
     async def _refuse_later(
-        self, transaction: ServerTransaction, nobody: NobodyThere, found: Deferred[list[Destination]]
+        self,
+        transaction: ServerTransaction,
+        nobody: NobodyThere,
+        found: Deferred[list[Destination]],
+        context: RouteContext,
     ) -> None:
         try:
-            self._refuse_sender(transaction, nobody, await found)
+            self._refuse_sender(transaction, nobody, await found, context)
         except Refused as refused:
-            self._refuse(transaction, refused)
+            self._refuse(transaction, refused, context)
 
     def _refuse_sender(
-        self, transaction: ServerTransaction, nobody: NobodyThere, registered: Iterable[Destination]
+        self,
+        transaction: ServerTransaction,
+        nobody: NobodyThere,
+        registered: Iterable[Destination],
+        context: RouteContext,
     ) -> None:
         flow = transaction.flow
         known = any(one.is_at(flow) for one in registered)
-        self._refuse(transaction, nobody if known else NobodyThere(True))
+        self._refuse(transaction, nobody if known else NobodyThere(True), context)
 
-    def _refuse(self, transaction: ServerTransaction, refused: Refused) -> None:
+    def _refuse(self, transaction: ServerTransaction, refused: Refused, context: RouteContext) -> None:
+        """Answer; whoever has shown credentials gets the same answer when the request comes again.
+
+        Their nonce count is used: looked at once more, they would be a replay, and the phone asked anew.
+        """
         response = respond(
             transaction.request,
             refused.status,
@@ -325,11 +337,12 @@ class Inbound:
             to_tag=transaction.stateless_tag,
             headers=refused.headers,
         )
-        if refused.stateless:
+        user = context.user
+        if refused.stateless and user is None:
             transaction.respond_stateless(response)
         else:
             transaction.respond(response)
-        self.proxy.tell(transaction.request, response, 0.0, transaction.flow)
+        self.proxy.tell(transaction.request, response, 0.0, transaction.flow, user or "")
 
 
 async def _start_later(context: ResponseContext, waiting: Awaitable[None]) -> None:

@@ -166,13 +166,13 @@ class EarlyRegister:
         try:
             applied = store.apply(change)
         except StoreError:
-            self._failed(Failure(), data, address, flow)
+            self._failed(Failure(), register, data, address, flow)
             return True
         if type(applied) is Applied:
             self._applied(applied, register, data, address, flow)
         else:
             applied.addCallback(self._applied, register, data, address, flow)
-            applied.addErrback(self._failed, data, address, flow)
+            applied.addErrback(self._failed, register, data, address, flow)
         return True
 
     def _is_right(self, register: PlainRegister, source: str) -> bool:
@@ -228,11 +228,16 @@ class EarlyRegister:
             transactions.keep_answer(register.key, answer, now)
         self._send(answer, flow)
 
-    def _failed(self, failure: Failure, data: bytes, address: tuple[str, int], flow: Flow) -> None:
+    def _failed(
+        self, failure: Failure, register: PlainRegister, data: bytes, address: tuple[str, int], flow: Flow
+    ) -> None:
         failure.trap(StoreError)
         request = _request(data, address)
-        tag = self._transactions.stateless_tag(request)
-        self._transactions.reply(request, flow, self._registration.not_stored(request, tag))
+        transactions = self._transactions
+        response = self._registration.not_stored(request, transactions.stateless_tag(request))
+        if self._authenticator is not None:
+            transactions.keep_answer(register.key, response.to_bytes(), self._now())
+        transactions.reply(request, flow, response)
 
 
 def _request(data: bytes, address: tuple[str, int]) -> Request:

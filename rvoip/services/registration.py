@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.sip.build import respond
+from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
@@ -73,10 +74,10 @@ class Registration:
         request = transaction.request
         to = request.to.uri
         if not isinstance(to, SipURI):
-            self._refuse(transaction, 400, "To Is No SIP URI")
+            self._refuse_stranger(transaction, 400, "To Is No SIP URI")
             return None
         if not self.domains.serves(to) or to.user is None:
-            self._refuse(transaction, 404)
+            self._refuse_stranger(transaction, 404)
             return None
         aor = self.domains.aor(to)
         if self.authenticator is None:
@@ -93,14 +94,17 @@ class Registration:
             return None
         if user != aor:
             # RFC 3261 section 10.3 step 4: nobody registers somebody else.
-            self._refuse(transaction, 403)
+            self._answer(transaction, self.registrar.refuse(transaction.request, 403))
             return None
         return self._decide(transaction, aor)
 
-    def _refuse(self, transaction: ServerTransaction, status: int, reason: str | None = None) -> None:
+    def _refuse_stranger(
+        self, transaction: ServerTransaction, status: int, reason: str | None = None
+    ) -> None:
+        """Nobody has been asked for credentials yet."""
         if self._stateless:
             self._tag = transaction.stateless_tag
-        self._answer(transaction, self.registrar.refuse(transaction.request, status, reason))
+        transaction.respond_stateless(self.registrar.refuse(transaction.request, status, reason))
 
     def _decide(self, transaction: ServerTransaction, aor: str) -> Deferred[None] | None:
         now = self._now()
@@ -116,9 +120,15 @@ class Registration:
         request = transaction.request
         wall = self._wall()
         registrar = self.registrar
-        flow = flow_of(request, transaction.flow)
         decision: Response | Change
-        fresh = refreshed(request, bindings, now, flow, registrar.settings) if self.is_short else None
+        try:
+            flow = flow_of(request, transaction.flow)
+            fresh = refreshed(request, bindings, now, flow, registrar.settings) if self.is_short else None
+        except SIPParseError as error:
+            if self._stateless:
+                self._tag = transaction.stateless_tag
+            self._answer(transaction, registrar.refuse(request, error.status, error.reason))
+            return None
         if fresh is not None:
             cseq, most = fresh.cseq, registrar.settings.max_contacts
             decision = Change(aor, now, (fresh,), (), fresh.call_id, cseq, most)
@@ -164,11 +174,7 @@ class Registration:
                     registrar.on_change(applied.change.aor, applied.bindings, "refreshed")
                 transaction.respond_written(200, data, keep=not self._stateless)
                 return
-        response = registrar.answer(request, applied, now, wall)
-        if self._stateless:
-            transaction.respond_stateless(response)
-        else:
-            transaction.respond(response)
+        self._answer(transaction, registrar.answer(request, applied, now, wall))
 
     def last_lines(self, wall: float) -> str:
         """The Date line of a 200 and what comes after it, joined by CRLF."""
@@ -181,7 +187,7 @@ class Registration:
 
     def _failed(self, failure: Failure, transaction: ServerTransaction) -> None:
         failure.trap(StoreError)
-        transaction.respond_stateless(self.not_stored(transaction.request, transaction.stateless_tag))
+        self._answer(transaction, self.not_stored(transaction.request, transaction.stateless_tag))
 
     def not_stored(self, request: Request, to_tag: str) -> Response:
         """The 503 to a REGISTER that the store could not take."""
@@ -191,7 +197,8 @@ class Registration:
         )
 
     def _answer(self, transaction: ServerTransaction, response: Response) -> None:
-        if self._stateless or response.status >= 300:
+        """Answer who may register: the same again when a request comes again whose credentials are used."""
+        if self._stateless:
             transaction.respond_stateless(response)
         else:
             transaction.respond(response)

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import succeed
 
-from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.message import Request, Response
 from rvoip.proxy.proxy import Proxy, ProxySettings
 from rvoip.proxy.targets import Refused, Targets
 from rvoip.test.proxy.scene import PROXY, Peer, Scene
@@ -146,6 +146,39 @@ class ForeignTests(RefusalBase):
         phone.aor = "alice@example.test"
         call = phone.call(BOB)
         self.assertEnds(self.scene_, call, "403 From does not belong to these credentials")
+        self.assertEqual(self.bob.take(), [])
+        self.assertClean(self.scene_)
+
+    def test_a_refusal_comes_again_where_credentials_were_shown(self) -> None:
+        """Their nonce count is used: a request that comes again is answered, and not looked at once more."""
+        self.start(True)
+        for delay in (None, 0.3):
+            self.scene_.places.delay = delay
+            for method, uri, forge, status in (
+                ("INVITE", "sip:nobody@example.test", "", 404),
+                ("MESSAGE", "sip:nobody@example.test", "", 404),
+                ("INVITE", BOB, "alice", 403),
+                ("MESSAGE", BOB, "alice", 403),
+                ("MESSAGE", "sips:bob@example.test", "", 480),
+            ):
+                carol = self.scene_.phone("carol", register=False, device=f"{delay}{method}{uri}{status}")
+                if forge:
+                    carol.aor = f"{forge}@example.test"
+                if method == "INVITE":
+                    self.scene_.result(carol.call(uri).ended())
+                else:
+                    self.scene_.result(carol.request(method, uri))
+                sent = carol.sent(method)[-1]
+                for _ in range(2):
+                    carol.send_raw(sent.to_bytes())
+                    self.scene_.advance(1.0)
+                answers = [
+                    one.status
+                    for one in (each.message for each in carol.messages if not each.sent)
+                    if isinstance(one, Response) and one.status > 100 and one.via.branch == sent.via.branch
+                ]
+                # Of an INVITE that is acknowledged the repetition is dropped.
+                self.assertEqual(answers, [status] * (1 if method == "INVITE" else 3), (method, uri))
         self.assertEqual(self.bob.take(), [])
         self.assertClean(self.scene_)
 

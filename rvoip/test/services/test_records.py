@@ -309,6 +309,21 @@ class RoleTests(RoleCase):
         self.assertEqual((second["uri"], second["source"]), ("sip:nobody@example.test", first["source"]))
         self.assertEqual((third["call_id"], third["end"]), (last.call_id, "operator"))
 
+    def test_who_was_refused(self) -> None:
+        """Whose credentials a call carried is said also where this proxy refused it."""
+        role = self.start("[proxy]\nauthenticate = true\n")
+        self.add_account(role, "alice@example.test")
+        nobody = self.alice.call("sip:nobody@example.test")
+        self.reactor.result_of(nobody.ended())
+        self.alice.aor = "bob@example.test"
+        forged = self.alice.call("sip:bob@example.test")
+        self.reactor.result_of(forged.ended())
+        rows = sorted(self.written(role, 2), key=lambda row: row["began"])
+        self.assertEqual(
+            [(row["status"], row["user"]) for row in rows],
+            [(404, "alice@example.test"), (403, "alice@example.test")],
+        )
+
     def test_a_call_that_comes_by_twice(self) -> None:
         """By way of another of our users; it has one record, of both ends, or of the refusal."""
         role = self.start()
