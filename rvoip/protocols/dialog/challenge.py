@@ -42,7 +42,7 @@ class Credential:
 
 
 FindCredential = Callable[[str, str], "Credential | None"]
-"""Called with realm and host; the credential to show them, or None."""
+"""Called with realm and host; a credential, or None. One that does not serve them is not shown."""
 
 
 @attrs.define
@@ -108,6 +108,8 @@ class Authentication:
                 credential: Credential | None = before.credential
             else:
                 credential = self._find(challenge.realm, host)
+                if credential is not None and not credential.serves(challenge.realm, host):
+                    credential = None  # it was found, but is not for this host to see
             if credential is None:
                 continue
             hosts = {host, address} - {""}

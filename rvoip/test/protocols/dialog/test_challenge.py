@@ -13,6 +13,7 @@ from rvoip.protocols.sip.build import request, respond
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.test.protocols.dialog.agents import ANSWER, OFFER, Peer, Stage
 
+PROXY = frozenset(("proxy.test",))
 ALICE = Credential("alice", "secret", "example.test", frozenset(("proxy.test", "10.0.0.9")))
 
 
@@ -94,6 +95,14 @@ class Machine(SynchronousTestCase):
         self.assertEqual(self.shown("", "192.0.2.66"), [])
         self.assertEqual(len(self.shown("proxy.test")), 1)
 
+    def test_what_is_found_is_shown_to_its_hosts_only(self) -> None:
+        """Whoever looks a credential up need not compare hosts: what it says of them counts."""
+        self.authentication = Authentication(lambda realm, host: ALICE, str)
+        self.assertFalse(self.refused(message(), challenge(), host="evil.test", address="192.0.2.66"))
+        self.assertFalse(self.refused(message(), challenge("other.test")))
+        self.assertEqual(self.shown("evil.test", "192.0.2.66"), [])
+        self.assertTrue(self.refused(message(), challenge()))
+
     def test_the_address_of_who_had_them_has_them_again(self) -> None:
         """Within the dialog a proxy is reached by the address in its Record-Route."""
         self.refused(message(), challenge(), address="192.0.2.1")
@@ -159,8 +168,8 @@ class Machine(SynchronousTestCase):
 
     def test_several_realms(self) -> None:
         both = {
-            ("a.test", "proxy.test"): Credential("alice", "x"),
-            ("b.test", "proxy.test"): Credential("alice", "y"),
+            ("a.test", "proxy.test"): Credential("alice", "x", hosts=PROXY),
+            ("b.test", "proxy.test"): Credential("alice", "y", hosts=PROXY),
         }
         self.authentication = Authentication(lambda *asked: both.get(asked), str)
         self.assertTrue(
@@ -171,8 +180,8 @@ class Machine(SynchronousTestCase):
     def test_one_realm_after_the_other(self) -> None:
         """Two proxies on the way, each of which asks."""
         both = {
-            ("a.test", "proxy.test"): Credential("alice", "x"),
-            ("b.test", "proxy.test"): Credential("alice", "y"),
+            ("a.test", "proxy.test"): Credential("alice", "x", hosts=PROXY),
+            ("b.test", "proxy.test"): Credential("alice", "y", hosts=PROXY),
         }
         self.authentication = Authentication(lambda *asked: both.get(asked), str)
         self.assertTrue(self.refused(message(), challenge("a.test")))
@@ -180,7 +189,9 @@ class Machine(SynchronousTestCase):
         self.assertEqual(sorted(one.realm for one in self.shown()), ["a.test", "b.test"])
 
     def test_no_more_realms_than_anyone_has(self) -> None:
-        self.authentication = Authentication(lambda realm, host: Credential("a", "b"), str)
+        self.authentication = Authentication(
+            lambda realm, host: Credential("a", "b", hosts=frozenset((host,))), str
+        )
         results = [self.refused(message(), challenge(f"r{number}")) for number in range(12)]
         self.assertEqual(results, [True] * 8 + [False] * 4)
 

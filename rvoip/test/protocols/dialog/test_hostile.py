@@ -65,7 +65,7 @@ EXTRA = st.lists(st.tuples(HEADERS, JUNK), max_size=4).map(
 
 
 def find(realm: str, host: str) -> Credential:
-    return Credential("alice", "secret")
+    return Credential("alice", "secret", hosts=frozenset((host,)))
 
 
 class HostileTests(SynchronousTestCase):
