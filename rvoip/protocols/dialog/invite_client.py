@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rvoip.protocols.dialog import hooks
 from rvoip.protocols.dialog.body import Body
 from rvoip.protocols.dialog.challenge import Authentication
-from rvoip.protocols.dialog.dialog import Dialog
+from rvoip.protocols.dialog.dialog import EARLY, Dialog
 from rvoip.protocols.dialog.ending import NETWORK, PEER, US, Ending
 from rvoip.protocols.dialog.offer_answer import OfferAnswer, message_name
 from rvoip.protocols.dialog.outgoing import Outgoing
@@ -82,6 +82,8 @@ class ClientInvite:
         self._outgoing: Outgoing | None = None
         self._tries = 0
         self._own = frozenset(name.lower() for name, _ in headers)
+        # How the others end, once one has accepted.
+        self._elsewhere: Ending | None = None
 
     # Hooks.
 
@@ -211,13 +213,18 @@ class ClientInvite:
             dialog.flow = flow
         elif self._flow is not None:
             dialog.flow = self._flow
+        session = self._begin(dialog, self._offer_answer.copy())
+        session.note(response)
+        return session
+
+    def _begin(self, dialog: Dialog, offer_answer: OfferAnswer[Body]) -> Session:
+        agent = self.agent
         session = agent.session(agent, dialog, self)
-        session.offer_answer = self._offer_answer.copy()
+        session.offer_answer = offer_answer
         session.overlap.sent("INVITE")
         if self._timer is not None:
             session.timer = self._timer.copy()
-        session.note(response)
-        self.sessions[tag] = session
+        self.sessions[dialog.remote_tag] = session
         agent.attach(dialog, session)
         return session
 
@@ -228,6 +235,12 @@ class ClientInvite:
         client = session.client
         if client.acknowledge_again(response):
             return
+        if session.ending is not None and session.ending is self._elsewhere:
+            # It rang, was given up when another one was answered, and is answered as well.
+            session.dialog.state = EARLY
+            session = self._begin(session.dialog, session.offer_answer)
+            session.note(response)
+            client = session.client
         if session.ending is not None:
             # Its early dialog is over for us: acknowledge and hang up all the same.
             session.dialog.confirm(response)
@@ -245,7 +258,8 @@ class ClientInvite:
             return
         if not self.over:
             self.session = session
-            self._finish(Ending(487, "another one was answered", US))
+            self._elsewhere = Ending(487, "another one was answered", US)
+            self._finish(self._elsewhere)
         self.response = response
         client.accepted(outgoing, response)
         hooks.call(self.accepted, session, done=self._looked_at, failed=self._looked_at)

@@ -276,10 +276,13 @@ class ServerInvite:
         self._lost = True
 
     def _cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
-        if self._over:
-            return
-        self.cancelled = True
-        self._end(Ending(487, "cancelled", PEER, cancel.get("reason")), 487, None, (), cancel)
+        ending = Ending(487, "cancelled", PEER, cancel.get("reason"))
+        if not self._over:
+            self.cancelled = True
+            self._end(ending, 487, None, (), cancel)
+        elif self.session.server.withdraw(487, ending):
+            self.cancelled = True
+            hooks.call(self.cancel_received, cancel)
 
     def _ended(self, transaction: ServerTransaction, reason: str) -> None:
         """The transaction is over."""

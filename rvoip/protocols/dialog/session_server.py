@@ -108,6 +108,16 @@ class SessionServer:
         self._forget_pracks()
         self._arm()
 
+    def withdraw(self, status: int, ending: Ending) -> bool:
+        """Refuse the first INVITE in place of the 2xx that waits for a PRACK; False where none waits."""
+        transaction = self._invite
+        if self._held is None or transaction is None or transaction.request.to.tag is not None:
+            return False
+        self._held = self._invite = None
+        self._session.agent.refuse(transaction, Refused(status), self._session.dialog)
+        self._session.end(ending)
+        return True
+
     def _send_accepted(self, response: Response) -> None:
         transaction, self._invite = self._invite, None
         self._held = None
@@ -149,6 +159,8 @@ class SessionServer:
     def _expired(self) -> None:
         """Nobody acknowledges a provisional response (RFC 3262 section 3)."""
         session = self._session
+        if self.withdraw(504, Ending(504, "no PRACK", NETWORK)):
+            return
         self._held = None
         if session.invite is not None and session.state == "early":
             session.invite.reject(504)

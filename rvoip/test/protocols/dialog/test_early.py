@@ -100,6 +100,39 @@ class Reliable(SynchronousTestCase):
         self.assertEqual(results, [None])
         self.assertEqual(stage.leftovers(), [])
 
+    def accepted_without_prack(self) -> tuple[Stage, Any]:
+        """A 2xx that waits for the PRACK of its answer, which gets lost."""
+        stage = Stage()
+        stage.network.lose_if(lambda one: one.data.startswith(b"PRACK"))
+
+        def ring(invite: Any) -> None:
+            invite.progress(183, ANSWER)
+            invite.accept()
+
+        stage.bob.agent.script = ring
+        invite = stage.call()
+        stage.advance(3)
+        self.assertEqual((invite.events, stage.bob.session.events), (["183"], []))
+        return stage, invite
+
+    def test_a_2xx_that_waits_for_ever(self) -> None:
+        stage, invite = self.accepted_without_prack()
+        stage.advance(33)
+        self.assertEqual(invite.events[-1], "failed 504 Server Time-out")
+        self.assertEqual(stage.bob.session.events, ["ended 504 network"])
+        self.assertEqual(stage.leftovers(), [])
+
+    def test_cancelled_while_the_2xx_waits(self) -> None:
+        stage, invite = self.accepted_without_prack()
+        invite.cancel((("Reason", "SIP;cause=480"),))
+        stage.advance(1)
+        self.assertEqual(invite.events[-1], "failed 487 Request Terminated")
+        self.assertEqual(stage.bob.session.events, ["ended 487 peer"])
+        (called,) = stage.bob.agent.received
+        assert called.cancel is not None
+        self.assertEqual(called.cancel.get("reason"), "SIP;cause=480")
+        self.assertEqual(stage.leftovers(), [])
+
     def test_the_prack_waits_for_the_hook(self) -> None:
         """As when one end of two passes on what the other end says."""
         stage = Stage()

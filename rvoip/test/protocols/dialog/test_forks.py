@@ -55,6 +55,30 @@ class Forked(WithPeer):
         self.assertEqual(invite.sessions["a"].got, [ANSWER])
         self.assertEqual(invite.sessions["b"].got, [SECOND_ANSWER])
 
+    def test_one_that_rang_may_be_kept_too(self) -> None:
+        invite, request = self.call()
+        invite.keep_all = True
+        self.peer.answer(request, 180, "a")
+        self.peer.answer(request, 180, "b")
+        rang = invite.sessions["b"]
+        self.peer.answer(request, 200, "a", body=ANSWER)
+        self.peer.answer(request, 200, "b", body=SECOND_ANSWER)
+        self.assertEqual(self.peer.starts(), ["ACK", "ACK"])
+        self.assertEqual(invite.events, ["180", "180", "accepted", "accepted"])
+        kept = invite.sessions["b"]
+        self.assertEqual((rang.state, rang.events), ("terminated", ["ended 487 us"]))
+        self.assertEqual((kept.state, kept.got), ("confirmed", [SECOND_ANSWER]))
+        self.peer.answer(request, 200, "b", body=SECOND_ANSWER)
+        self.assertEqual(self.peer.one("ACK").to.tag, "b")
+        self.peer.within(kept.dialog, "BYE", 1)
+        self.assertEqual(self.peer.one("200").to.tag, kept.dialog.local_tag)
+        self.assertEqual(kept.events[-1], "ended 200 peer")
+        self.assertEqual(invite.session.state, "confirmed")
+        invite.session.bye()
+        self.stage.advance(0.01)
+        self.peer.answer(self.peer.one("BYE"), 200)
+        self.assert_nothing_left()
+
     def test_the_final_response_is_there_to_look_at(self) -> None:
         for status in (200, 486):
             invite, request = self.call()
