@@ -32,6 +32,7 @@ class Branch:
         "flow",
         "given_up",
         "heard",
+        "hung_up",
         "hurry",
         "number",
         "one_of_many",
@@ -76,9 +77,14 @@ class Branch:
         """Runs while this one has not answered at all, and there is another target or no time to lose."""
         self.cancelled = False
         self.given_up = False
-        """Whether it rang for too long: it counts as ended, but a 2xx is still welcome."""
+        """Whether it counts as ended before it has: it rang for too long, or was silent when cancelled.
+
+        A 2xx is still welcome.
+        """
         self.heard = False
         """Whether whoever is there has said anything but 100."""
+        self.hung_up = False
+        """Whether it was accepted too late, and has been told so."""
         self.redirecting = False
         """Whether it is looked for where a 3xx points to."""
         self.reported = False

@@ -16,7 +16,7 @@ from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.record_route import goes_by_flow
 
-__all__ = ["LONGEST", "Call", "Calls", "Party", "address_of"]
+__all__ = ["LONGEST", "Call", "Calls", "Party", "address_of", "answerer"]
 
 LONGEST: Final = 12 * 3600.0
 """Seconds after which a call without session timers (RFC 4028) counts as over: its BYE went another way."""
@@ -83,6 +83,18 @@ class Call:
             cseq=sender.cseq,
             routes=taker.routes,
             headers=(("Reason", f'SIP;cause=200;text="{reason}"'),),
+        )
+
+    def ack(self) -> Request:
+        """The ACK of the callee's 2xx that the caller would send (RFC 3261 section 13.2.2.4)."""
+        return request(
+            "ACK",
+            self.callee.contact,
+            from_=self.caller.value,
+            to=self.callee.value,
+            call_id=self.call_id,
+            cseq=self.caller.cseq,
+            routes=self.callee.routes,
         )
 
 
@@ -238,6 +250,14 @@ def address_of(flow: Flow) -> str:
     host, port = flow.remote
     shown = f"[{host}]" if ":" in host else host
     return f"{flow.transport.lower()}:{shown}:{port}"
+
+
+def answerer(invite: Request, response: Response, flow: Flow) -> Party:
+    """Who accepted an INVITE as it was sent on this flow; `SIPParseError` when the 2xx cannot be read."""
+    party = Party(str(response.get("to")), address_of(flow))
+    above, _ = _beyond(response, invite)
+    _reach(party, response, flow, tuple(reversed(above)))
+    return party
 
 
 def _reach(party: Party, message: Request | Response, flow: Flow, routes: tuple[str, ...]) -> None:

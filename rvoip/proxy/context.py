@@ -20,6 +20,7 @@ from rvoip.proxy.clients import keep_client
 from rvoip.proxy.dialogs import Marks
 from rvoip.proxy.fork import Fork
 from rvoip.proxy.further import MOST_BRANCHES, ask_for_more, follow
+from rvoip.proxy.hang_up import accepted_too_late
 from rvoip.proxy.passing import Passage
 from rvoip.proxy.record_route import End
 from rvoip.proxy.route_context import RouteContext
@@ -262,6 +263,9 @@ class ResponseContext:
                 if status == 430 and self._next_flow(branch, status):
                     return
             branch.heard = True
+            if status < 300 and self.final >= 300 and client.invite:
+                accepted_too_late(self.proxy, branch, client, response)
+                return
         response.remove_first_value("via")
         if not response.has("via") and not self.hides:
             # It was for us alone (step 3); nobody can be told of it.
@@ -463,13 +467,24 @@ class ResponseContext:
                 self.proxy.passing.final(self.transaction.request, status)
 
     def _cancel(self, branch: Branch) -> None:
+        """Nobody waits for this branch any more.
+
+        Where nothing has come from yet no CANCEL may go (RFC 3261 section 9.1), and nothing may ever come:
+        that branch counts as 487 at once, so that it holds up no final response (section 16.10), and its
+        INVITE is not sent again. A provisional response gets the CANCEL as long as the transaction lasts; a
+        2xx goes back, or is hung up where the caller has a final response already (`accepted_too_late`).
+        """
+        client = branch.client
         branch.cancelled = True
         branch.stop_hurrying()
         branch.stop_ringing()
-        if branch.client is None or branch.redirecting:
+        if client is None or branch.redirecting:
             self._failed(branch, 487)  # it was not sent yet, or has ended
-        else:
-            branch.client.cancel(self._cancel_headers)
+            return
+        client.cancel(self._cancel_headers, hush=True)
+        if not client.status:
+            branch.given_up = True
+            self._failed(branch, 487)
 
     def _answer(self, branch: Branch | None) -> None:
         """The best of the final responses goes back (section 16.7 steps 6 and 7)."""

@@ -80,17 +80,22 @@ class ClientTransaction:
         """Whether a final response came."""
         return self.status >= 200
 
-    def cancel(self, headers: Iterable[tuple[str, str]] = ()) -> None:
+    def cancel(self, headers: Iterable[tuple[str, str]] = (), *, hush: bool = False) -> None:
         """Send a CANCEL as soon as a provisional response has come (RFC 3261 section 9.1).
 
         `headers` go into the CANCEL (Reason, RFC 3326). Nothing happens after a final response. When
-        none comes within 64*T1 of the CANCEL, the transaction fails with "timeout".
+        none comes within 64*T1 of the CANCEL, the transaction fails with "timeout". With `hush` an INVITE
+        that nobody has answered is not sent again meanwhile.
         """
         if not self.invite or self._cancel is not None or self.status >= 200 or self._failed:
             return
         self._cancel = tuple(headers)
-        if self._machine.state == PROCEEDING:
+        machine = self._machine
+        if machine.state == PROCEEDING:
             self._send_cancel()
+        elif hush and isinstance(machine, InviteClient):
+            machine.hush()
+            self._arm()
 
     # Called by the layer.
 

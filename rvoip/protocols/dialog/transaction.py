@@ -106,6 +106,11 @@ class InviteClient:
                 self.deadline = now + self._timers.d
         return actions
 
+    def hush(self) -> None:
+        """Stop timer A: nobody wants an answer any more. What was sent may be answered until timer B."""
+        if self.state == CALLING:
+            self.deadline = self._expire
+
     def tick(self, now: float) -> int:
         """The time is `now`; call at `deadline` or later."""
         if self.deadline is None or now < self.deadline:

@@ -275,23 +275,6 @@ class CancelTests(Base):
         )
         self.assertEqual(alice.starts(), ["200 CANCEL", "487 INVITE"])
 
-    def test_before_a_first_response_it_waits_for_one(self) -> None:
-        scene = self.scene()
-        alice, bob = scene.peer("alice"), scene.peer("bob")
-        scene.places.bind("bob", f"sip:bob@{bob.address}")
-        alice.send(alice.request(branch="z9hG4bKx", call_id="c"))
-        invite = bob.one()
-        alice.send(alice.request("CANCEL", branch="z9hG4bKx", call_id="c"))
-        self.assertEqual((alice.starts(), bob.starts()), (["200 CANCEL"], []))
-        bob.send(bob.answer(invite, 180))
-        cancel = bob.one()
-        self.assertEqual((cancel.method, cancel.via.branch), ("CANCEL", invite.via.branch))
-        bob.send(bob.answer(cancel, 200))
-        bob.send(bob.answer(invite, 487))
-        self.assertEqual((alice.starts(), bob.starts()), (["180 INVITE", "487 INVITE"], ["ACK"]))
-        alice.send(alice.request("ACK", branch="z9hG4bKx", call_id="c", to_tag="to-10.0.2.2"))
-        self.assertClean(scene)
-
     def test_a_phone_that_ignores_it(self) -> None:
         """RFC 3261 section 9.1: after 64*T1 the call counts as cancelled, and the caller hears 487."""
         scene = self.scene()

@@ -109,7 +109,7 @@ class GatewayTests(Base):
         self.assertEqual((self.one.starts(), self.two.starts()), (["CANCEL"], ["INVITE"]))
         self.one.send(self.one.answer(first, 200))
         self.assertEqual(self.alice.starts(), ["180 INVITE", "200 INVITE"])
-        self.assertEqual(self.told, [("2", 480)])
+        self.assertEqual(self.told, [("2", 480), ("3", 487)])
 
     def test_cancelled(self) -> None:
         self.route(Targets([[self.gateway(self.one)], [self.gateway(self.two)]]))

@@ -164,6 +164,27 @@ class CancelTests(Base):
         self.world.receive(response(sent, 180))
         self.assertEqual(self.world.udp.starts(), [])
 
+    def test_hushed_it_is_not_sent_again(self) -> None:
+        """The CANCEL goes as before, a 2xx is passed, and without either timer B ends it."""
+        for status in (180, 200, None):
+            self.setUp()
+            client = self.send(request("INVITE"))
+            sent = self.first()
+            client.cancel(hush=True)
+            self.world.advance(20)
+            self.assertEqual(self.world.udp.starts(), [])
+            if status is None:
+                self.world.advance(11.9)
+                self.assertEqual(self.told(), ([], []))
+                self.world.advance(0.2)
+                self.assertEqual(self.told(), ([], ["timeout"]))
+            else:
+                self.world.receive(response(sent, status))
+                self.assertEqual(self.told(), ([status], []))
+                self.assertEqual(self.world.udp.starts(), ["CANCEL"] if status == 180 else [])
+                self.world.advance(65)
+            self.assertQuiet()
+
     def test_it_is_sent_until_it_is_answered(self) -> None:
         client = self.send(request("INVITE"))
         self.world.receive(response(self.first(), 180))

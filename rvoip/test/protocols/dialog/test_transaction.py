@@ -177,6 +177,16 @@ class InviteClientTests(SynchronousTestCase):
     def test_timer_b_over_tcp(self) -> None:
         self.assertEqual(fires(make(InviteClient, reliable=True)), [(32.0, TIMEOUT | END)])
 
+    def test_hushed_only_timer_b_is_left(self) -> None:
+        for reliable in (False, True):
+            machine = make(InviteClient, reliable)
+            machine.hush()
+            self.assertEqual(fires(machine), [(32.0, TIMEOUT | END)])
+        machine = make(InviteClient)
+        machine.receive(180, START)
+        machine.hush()  # it is sent no more anyway
+        self.assertIsNone(machine.deadline)
+
     def test_other_t1(self) -> None:
         machine = make(InviteClient, timers=Timers(t1=0.1))
         self.assertEqual([at for at, _ in fires(machine)], [0.1, 0.3, 0.7, 1.5, 3.1, 6.3, 6.4])
