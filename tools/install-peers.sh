@@ -6,9 +6,9 @@ set -eu
 
 # sipp; sipsak; two kamailio modules for the peers with SQLite and TLS; baresip; openssl makes certificates;
 # iproute2 makes network namespaces; redis-server and postgresql hold bindings and accounts;
-# rtpengine relays media.
+# rtpengine relays media; slapd is a directory of accounts.
 peers="sip-tester sipsak kamailio kamailio-sqlite-modules kamailio-tls-modules baresip-core openssl iproute2
-redis-server postgresql rtpengine-daemon"
+redis-server postgresql rtpengine-daemon slapd"
 
 # JsSIP runs under Node, whichever is there.
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then peers="$peers nodejs npm"; fi

@@ -21,6 +21,7 @@ from rvoip.users.errors import StoreBusy, StoreError
 from rvoip.users.interfaces import ICredentials
 from rvoip.users.passwords import HA1Set
 from rvoip.users.probe import WriteProbe
+from rvoip.users.remote import RemoteCredentials
 from rvoip.users.store import UserStore
 
 __all__ = ["AccountsService"]
@@ -33,12 +34,13 @@ _KEY_INTERVAL: Final = 1.0
 class AccountsService(Service):
     """Accounts and their digest credentials; `store` and `credentials` exist once it was opened.
 
-    Raises `StartError` when `url` names no store.
+    With a `remote` the credentials are those, and not the store's. Raises `StartError` when `url` names no
+    store.
     """
 
     name = "accounts"
 
-    def __init__(self, reactor: Any, url: str) -> None:
+    def __init__(self, reactor: Any, url: str, remote: RemoteCredentials | None = None) -> None:
         try:
             self._unopened = UserStore(url)
         except StoreError as error:
@@ -52,7 +54,8 @@ class AccountsService(Service):
         self._key_loop = LoopingCall(self._look_for_keys)
         self._key_loop.clock = reactor
         self.store: AsyncUserStore | None = None
-        self.credentials: CredentialCache | None = None
+        self._remote = remote
+        self.credentials: CredentialCache | RemoteCredentials | None = None
         self.keys = 0
         """How many API keys there are; in doubt there is one."""
 
@@ -69,8 +72,11 @@ class AccountsService(Service):
         self.store.follow(self._count_keys)
         scheme, _, path = self._url.partition(":")
         if scheme == "sqlite":
-            self._probe = WriteProbe(os.path.abspath(path))
             self._key_probe = WriteProbe(os.path.abspath(path))
+        if self._remote is not None:
+            self.credentials = self._remote
+        elif scheme == "sqlite":
+            self._probe = WriteProbe(os.path.abspath(path))
             self.credentials = CredentialCache(self.store, self._reactor, may_have_changed=self._probe)
         else:
             self.credentials = CredentialCache(self.store, self._reactor)
@@ -113,7 +119,9 @@ class AccountsService(Service):
         """Why accounts cannot be read at the moment, or ""."""
         if self.credentials is None:
             return "the store is not open"
-        return "the store does not answer" if self.credentials.is_failing else ""
+        if not self.credentials.is_failing:
+            return ""
+        return "the store does not answer" if self._remote is None else "the source does not answer"
 
     def _look_for_keys(self) -> Deferred[None] | None:
         """Another process may have made the first key, or revoked the last one."""
@@ -134,6 +142,10 @@ class AccountsService(Service):
     def lookup(self, user: str, realm: str) -> HA1Set | Deferred[HA1Set | None] | None:
         """See `rvoip.users.interfaces.ICredentials`; nobody is known before the store is open."""
         return None if self.credentials is None else self.credentials.lookup(user, realm)
+
+    def in_doubt(self) -> bool:
+        """Whether a wrong password may be the right one by now: what is known may be out of date."""
+        return self._remote is not None and self._remote.is_failing
 
     def exists(self, aor: str) -> bool | Deferred[bool]:
         """Whether there is an enabled account with this AOR."""

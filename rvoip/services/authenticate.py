@@ -37,7 +37,7 @@ class Authenticator:
     """Digest authentication of requests in the realms of our domains.
 
     `wall` tells the wall time in seconds; `failed` is told the address of whoever gave a wrong password, and
-    the username.
+    the username. `in_doubt` says that wrong credentials may be right ones by now: they get 503.
     A realm is a domain: an account is challenged in that of its own.
     """
 
@@ -48,12 +48,14 @@ class Authenticator:
         domains: Domains,
         wall: Callable[[], float],
         failed: Callable[[str, str], None] = lambda host, user: None,
+        in_doubt: Callable[[], bool] = lambda: False,
     ) -> None:
         self._verifier = verifier
         self._credentials = credentials
         self._domains = domains
         self._wall = wall
         self._failed = failed
+        self._in_doubt = in_doubt
         self.challenged = 0
         self.accepted = 0
         self.failures = 0
@@ -95,14 +97,7 @@ class Authenticator:
     ) -> Deferred[str | None]:
         def unavailable(failure: Failure) -> None:
             failure.trap(StoreError)
-            transaction.respond_stateless(
-                respond(
-                    transaction.request,
-                    503,
-                    to_tag=transaction.stateless_tag,
-                    headers=(("Retry-After", "5"),),
-                )
-            )
+            _not_now(transaction)
 
         def judge(found: HA1Set | None) -> str | None:
             return self._judge(found, transaction, credentials, realm, status, challenge)
@@ -130,6 +125,11 @@ class Authenticator:
         if verdict.is_failure:
             self.failures += 1
             self._failed(source, credentials.username)
+            if self._in_doubt():
+                # It may have been changed; and of a name that nobody could be asked about nothing else is
+                # known, so that the status tells no names.
+                _not_now(transaction)
+                return None
         if verdict.kind is Kind.BAD:
             transaction.respond_stateless(
                 respond(request, 400, verdict.reason, to_tag=transaction.stateless_tag)
@@ -163,6 +163,13 @@ class Authenticator:
                 transaction.abandon()
                 return
         transaction.respond_stateless(response)
+
+
+def _not_now(transaction: ServerTransaction) -> None:
+    """Nobody can tell now whether the credentials are right."""
+    transaction.respond_stateless(
+        respond(transaction.request, 503, to_tag=transaction.stateless_tag, headers=(("Retry-After", "5"),))
+    )
 
 
 def reads_one_challenge(request: Request) -> bool:

@@ -21,6 +21,7 @@ from rvoip.registrar.binding import Binding
 from rvoip.registrar.gruu import Gruus
 from rvoip.registrar.registrar import Registrar
 from rvoip.registrar.settings import RegistrarSettings
+from rvoip.services.account_source import limits_of, make_source
 from rvoip.services.accounts import AccountsService
 from rvoip.services.activity import RegistrationChanged, log_activity
 from rvoip.services.authenticate import Authenticator
@@ -48,6 +49,7 @@ from rvoip.services.sip import SIPService
 from rvoip.services.tracing import Tracing
 from rvoip.services.webhook import HTTPPost, WebhookService, check_events
 from rvoip.trace.ring import MessageRing
+from rvoip.users.remote import RemoteCredentials
 
 __all__ = ["SIPRole"]
 
@@ -78,7 +80,12 @@ class SIPRole(Role):
             ttl=config.auth.nonce_ttl,
         )
         self.authenticator = Authenticator(
-            self._verifier, self.accounts, self.sip.domains, time.time, self.sip.failed_login
+            self._verifier,
+            self.accounts,
+            self.sip.domains,
+            time.time,
+            self.sip.failed_login,
+            self.accounts.in_doubt,
         )
         self.location = self._make_location(file)
         self.record_routes = RecordRoutes(os.urandom(32))
@@ -144,8 +151,11 @@ class SIPRole(Role):
         self.gruus.use(secret)
 
     def _make_accounts(self, file: str) -> AccountsService:
+        table = self.config.users
+        source = make_source(self._reactor, table, file)
+        remote = None if source is None else RemoteCredentials(source, self._reactor, limits_of(table))
         try:
-            return AccountsService(self._reactor, self.config.users.store)
+            return AccountsService(self._reactor, table.store, remote)
         except StartError as error:
             raise ConfigError(file, "users.store", str(error)) from None
 

@@ -17,6 +17,7 @@ from rvoip.services.forwarding import ForwardTable
 from rvoip.services.presence_table import PresenceTable
 from rvoip.services.routing_tables import AliasTable, GatewaySetTable, NumbersTable, PeerTable, RouteTable
 from rvoip.services.table import LONGEST, Count, Seconds, Table
+from rvoip.services.users_table import Users
 
 __all__ = ["Config", "load"]
 
@@ -210,13 +211,6 @@ class Registrar(Table):
 section 5.3): the Path of an edge proxy, for nearly all phones."""
     class_: str = field(default="", name="class")
     """`package.Class` that takes the place of `Registrar`, also inside a proxy."""
-
-
-class Users(Table):
-    """`[users]`: accounts."""
-
-    store: StoreURL = "sqlite:users.db"
-    """`sqlite:PATH` or `postgresql://USER:PASSWORD@HOST/NAME`."""
 
 
 class Location(Table):

@@ -20,6 +20,7 @@ from rvoip.registrar.binding import Binding, Counts, Removed
 from rvoip.registrar.errors import StoreError
 from rvoip.registrar.gruu import Gruus
 from rvoip.registrar.stores.factory import open_store
+from rvoip.users.errors import StoreError as AccountsError
 
 __all__ = ["Location", "LocationService"]
 
@@ -143,8 +144,9 @@ class Location:
         return _latest(gruus.of(device, found))
 
     def exists(self, aor: str) -> bool | Deferred[bool]:
-        """See `ILocation`."""
-        return self._known(aor)
+        """See `ILocation`; accounts that do not answer are 503."""
+        known = self._known(aor)
+        return known.addErrback(_unknown) if isinstance(known, Deferred) else known
 
 
 def _latest(bindings: Sequence[Binding]) -> list[Destination]:
@@ -166,6 +168,11 @@ def _ignore(failure: Failure) -> None:
 def _unavailable(failure: Failure) -> list[Destination]:
     failure.trap(StoreError)
     raise Refused(503, "Location Store Unavailable", (("Retry-After", "5"),), stateless=True)
+
+
+def _unknown(failure: Failure) -> bool:
+    failure.trap(AccountsError)
+    raise Refused(503, "Accounts Unavailable", (("Retry-After", "5"),), stateless=True)
 
 
 def destinations(bindings: tuple[Binding, ...]) -> list[Destination]:

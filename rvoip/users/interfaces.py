@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rvoip.users.passwords import HA1Set
     from rvoip.users.records import Changes, ImportResult, Page, Snapshot
 
-__all__ = ["ICredentialSource", "ICredentials", "IUserStore"]
+__all__ = ["IAccountSource", "ICredentialSource", "ICredentials", "IUserStore"]
 
 
 class ICredentials(Interface):
@@ -45,6 +45,20 @@ class ICredentialSource(Interface):
 
     def follow(written: Callable[[], Deferred[None]]) -> None:
         """Have `written` called after each write of this process, before its caller is answered."""
+
+
+class IAccountSource(Interface):
+    """Another system that keeps the accounts of phones, and is asked for one at a time."""
+
+    def find(user: str, realm: str) -> Deferred[HA1Set | None]:
+        """The HA1s of a digest username in a realm; None when there is no such enabled account.
+
+        `user` is a name that an account may have, or that with "@" and the realm. Fails with StoreError,
+        whose reason is one line for the operator, when the system does not say. It can be cancelled.
+        """
+
+    def close() -> None:
+        """Close connections; nothing more is asked."""
 
 
 class IUserStore(Interface):

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -23,6 +24,11 @@ __all__ = ["HA1Set", "PasswordHash", "generate_password", "ha1_set", "sha512_256
 
 # No character that a reader takes for another (0 O, 1 l I): it may be typed into a desk phone.
 _ALPHABET = "23456789abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
+
+
+# The algorithms in the order of `HA1Set.packed`, with their bytes.
+_SIZES = (("MD5", 16), ("SHA-256", 32), ("SHA-512-256", 32))
+_HEXADECIMAL = re.compile("[0-9a-fA-F]+").fullmatch
 
 
 def _choose_sha512_256() -> Callable[[bytes], bytes]:
@@ -77,6 +83,24 @@ class HA1Set:
         made = cls.__new__(cls)
         made._packed = packed
         return made
+
+    @classmethod
+    def of_known(cls, known: Mapping[str, str], fill: Callable[[int], bytes]) -> HA1Set:
+        """From hexadecimal digits by the algorithm's name, of which some may be missing.
+
+        `fill` gives random bytes in place of a missing one, a hash to which nobody knows the password.
+        ValueError for what is no hash of its algorithm.
+        """
+        packed = b""
+        for algorithm, size in _SIZES:
+            text = known.get(algorithm)
+            if text is None:
+                packed += fill(size)
+            elif len(text) != 2 * size or _HEXADECIMAL(text) is None:
+                raise ValueError(f"the HA1 for {algorithm} is not {2 * size} hexadecimal digits")
+            else:
+                packed += bytes.fromhex(text)
+        return cls.from_bytes(packed)
 
     @property
     def packed(self) -> bytes:
