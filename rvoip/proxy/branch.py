@@ -100,7 +100,12 @@ class Branch:
     def client_failed(self, transaction: ClientTransaction, reason: str) -> None:
         """See `IClientUser`."""
         if transaction is self.client:
-            self.context.lost(self, transaction, reason == "timeout")
+            self.context.lost(self, transaction, reason)
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether one of our users has registered there."""
+        return bool(self.aor) or self.context.proxy.inbound.is_gruu(self.context.transaction.request)
 
     def report(self, status: int) -> None:
         """Tell whoever chose the destination how it ended."""

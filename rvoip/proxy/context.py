@@ -178,7 +178,7 @@ class ResponseContext:
         except (Refused, SIPParseError) as error:
             self._failed(branch, error.status)
         except TransportError as error:
-            self._failed(branch, getattr(error, "status", 503))
+            self._unreachable(branch, str(error), getattr(error, "status", 503))
         else:
             if waiting is None:
                 self._send(branch)
@@ -198,7 +198,7 @@ class ResponseContext:
             return
         status = getattr(failure.value, "status", None)
         if isinstance(status, int):
-            self._failed(branch, status)
+            self._unreachable(branch, str(failure.value), status)
         else:
             self.broken(failure, branch)
 
@@ -221,7 +221,7 @@ class ResponseContext:
         if flow is None:
             targets = branch.targets
             if not targets:
-                self._failed(branch, 503)
+                self._unreachable(branch, "there is nowhere to send to")
                 return
             flow = self.proxy.transport.flow_to(targets.pop(0))
             if targets:
@@ -321,8 +321,9 @@ class ResponseContext:
             current.cancel(self._cancel_headers or _ELSEWHERE)
         self.responded(branch, client, response)
 
-    def lost(self, branch: Branch, client: ClientTransaction, silent: bool) -> None:
+    def lost(self, branch: Branch, client: ClientTransaction, reason: str) -> None:
         """No answer, or no way: the next target (RFC 3263 section 4.3), else the branch has failed."""
+        silent = reason == "timeout"
         branch.stop_hurrying()
         branch.stop_ringing()
         branch.client = None
@@ -338,9 +339,10 @@ class ResponseContext:
             if self._next_flow(branch, 408 if silent else 503):
                 return
         branch.others = ()
-        # That one of our users cannot be reached is no reason for the caller to avoid this server.
-        contact = branch.destination.uri is not self.transaction.request.uri
-        self._failed(branch, 408 if silent else 480 if contact else 503)
+        if silent:
+            self._failed(branch, 408)
+        else:
+            self._unreachable(branch, reason.removeprefix("transport: "))
 
     def _next_flow(self, branch: Branch, status: int) -> bool:
         """Try another flow of the same device, if there is one (RFC 5626 section 7)."""
@@ -352,13 +354,19 @@ class ResponseContext:
         self._try(branch)
         return True
 
+    def _unreachable(self, branch: Branch, reason: str, status: int = 503) -> None:
+        """The branch ends, and the operator is told why: nothing can be sent there."""
+        self.proxy.outgoing.say_unreachable(branch, reason)
+        self._failed(branch, status)
+
     def _failed(self, branch: Branch, status: int) -> None:
         """The branch ends with a response of our own."""
         branch.stop_hurrying()
         branch.stop_ringing()
         branch.response = None
         destination = branch.destination
-        if status == 503 and destination.flow_token is not None:
+        if status == 503 and (destination.flow_token is not None or branch.is_contact):
+            # That one of our users cannot be reached is no reason for the caller to avoid this server.
             status = 430 if destination.flow_only else 480
         if status == 430 and not branch.cancelled and self._next_flow(branch, status):
             return

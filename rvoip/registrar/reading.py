@@ -10,6 +10,7 @@ from rvoip.protocols.sip.address import NameAddr
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import Params
 from rvoip.protocols.sip.message import Request
+from rvoip.protocols.sip.uri import SipURI
 from rvoip.registrar.binding import Binding
 from rvoip.registrar.contact import (
     contact_key,
@@ -159,7 +160,10 @@ class Reading:
 
     def _check(self, contact: NameAddr, shown: str, path: tuple[str, ...]) -> None:
         """Refuse what could not be stored, or given back in an answer, as it came."""
-        contact.uri  # noqa: B018  raises when it is none
+        uri = contact.uri  # raises when it is none
+        if isinstance(uri, SipURI) and uri.port == 0 and (not self._flow or uri.transport in (None, "udp")):
+            # Over a stream the port says nothing, and some write none there.
+            raise SIPParseError("Port 0 In Contact")
         if not (contact.uri_text.isprintable() and shown.isprintable()):
             raise SIPParseError("Bad Contact")
         size = len(contact.uri_text) + len(shown) + len(self.call_id) + sum([len(each) for each in path])

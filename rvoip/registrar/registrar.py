@@ -108,7 +108,7 @@ class Registrar:
         except RegistrationRefused as refused:
             return self.refuse(request, refused.status, refused.reason, refused.headers)
         except SIPParseError as error:
-            return self.refuse(request, error.status, error.reason)
+            return self.refuse_malformed(request, error)
 
     def check_required(self, request: Request) -> None:
         """Refuse option tags that are not `supported` with 420 (RFC 3261 section 10.3 step 2)."""
@@ -239,6 +239,11 @@ class Registrar:
     ) -> Response:
         """A response that changes nothing."""
         return respond(request, status, reason, to_tag=self.new_tag(), headers=headers)
+
+    def refuse_malformed(self, request: Request, error: SIPParseError) -> Response:
+        """The response to what cannot be read; its Warning says why, too."""
+        text = error.reason.replace("\\", "").replace('"', "'")
+        return self.refuse(request, error.status, error.reason, [("warning", f'399 registrar "{text}"')])
 
     # -- what happens without a request
 

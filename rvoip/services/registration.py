@@ -127,7 +127,7 @@ class Registration:
         except SIPParseError as error:
             if self._stateless:
                 self._tag = transaction.stateless_tag
-            self._answer(transaction, registrar.refuse(request, error.status, error.reason))
+            self._answer(transaction, registrar.refuse_malformed(request, error))
             return None
         if fresh is not None:
             cseq, most = fresh.cseq, registrar.settings.max_contacts

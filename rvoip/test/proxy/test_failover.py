@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from twisted.logger import LogEvent, capturedLogs, formatEvent
+
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.transport.flow import Target
 from rvoip.proxy.proxy import ProxySettings
-from rvoip.test.proxy.scene import Peer, Scene
+from rvoip.proxy.targets import Destination
+from rvoip.test.proxy.scene import Peer, Scene, sip
 from rvoip.test.proxy.test_calls import Base
 
 
 def udp(peer: Peer) -> Target:
     return Target("UDP", peer.address, 5060)
+
+
+def said(events: Iterable[LogEvent]) -> list[str]:
+    """What the operator is told of places that are not reached."""
+    lines = [formatEvent(one) for one in events if one["log_namespace"] == "rvoip.proxy.outgoing"]
+    return [line for line in lines if line is not None]
 
 
 class FailoverTests(Base):
@@ -209,10 +220,54 @@ class FailoverTests(Base):
         scene.places.bind("bob", "sip:bob@nowhere.test")
         for delay in (None, 1.0):
             scene.locator.delay = delay
-            alice.send(alice.request("MESSAGE"))
-            scene.advance(1)
-            self.assertEqual(alice.starts(), ["503 MESSAGE"])
+            with capturedLogs() as events:
+                for _ in range(2):
+                    alice.send(alice.request("MESSAGE"))
+                    scene.advance(1)
+                    self.assertEqual(alice.starts(), ["480 MESSAGE"])
+            lines = said(events)
+            reason = "of bob@example.test is not reached: there is no nowhere.test"
+            self.assertEqual(lines, [f"sip:bob@nowhere.test {reason}"])
+            scene.advance(10)  # one line in 10 seconds
         self.assertClean(scene)
+
+    def test_contacts_that_cannot_be_reached(self) -> None:
+        """480, for the caller may well go on to use this server; and a line that says why."""
+        for contact, reason in (
+            ("sip:bob@10.0.2.9;transport=foo", "sip over foo cannot be sent from here"),
+            ("sip:bob@10.0.2.9;transport=tls", "TLS is not configured"),
+            ("sip:bob@10.0.2.9;transport=wss", "sip over wss cannot be sent from here"),
+            ("sips:bob@10.0.2.9", "TLS is not configured"),
+            ("sip:bob@10.0.2.9:0", "port 0 "),
+            ("sip:bob@[2001:db8::1]", "there is no UDP listener from which to reach 2001:db8::1"),
+            ("sip:bob@10.0.2.1:9;transport=tcp", "connection refused"),
+        ):
+            for method in ("INVITE", "MESSAGE"):
+                scene = self.scene()
+                alice = scene.peer("alice")
+                scene.places.bind("bob", contact)
+                with capturedLogs() as events:
+                    alice.send(alice.request(method))
+                    scene.advance(0.1)
+                self.assertEqual([one.status for one in alice.take() if one.status > 100], [480], contact)
+                (line,) = said(events)
+                self.assertIn(f"{contact} of bob@example.test is not reached: {reason}", line)
+
+    def test_a_device_that_cannot_be_reached(self) -> None:
+        """By its GRUU, too."""
+        scene = self.scene()
+        alice = scene.peer("alice")
+        scene.places.bind("bob", Destination(sip("sip:bob@10.0.2.9;transport=foo"), instance="<urn:x>"))
+        alice.send(alice.request("MESSAGE", "sip:bob@example.test;gr=urn:x"))
+        self.assertEqual(alice.starts(), ["480 MESSAGE"])
+
+    def test_where_no_user_of_ours_is(self) -> None:
+        """503, so that whoever chose the place tries another (RFC 3261 section 16.9)."""
+        scene = self.scene(trusted=lambda flow: True)
+        scene.proxy.members = lambda flow: True
+        alice = scene.peer("alice")
+        alice.send(alice.request("MESSAGE", "sip:x@10.0.2.9;transport=tls"))
+        self.assertEqual(alice.starts(), ["503 MESSAGE"])
 
     def test_dns_takes_its_time(self) -> None:
         scene, alice, (one, _) = self.servers("one", "two")

@@ -58,6 +58,20 @@ class GatewayTests(Base):
         self.one.send(self.one.answer(invite, 200))
         self.assertEqual((self.alice.starts(), self.told), (["200 INVITE"], [("2", 200)]))
 
+    def test_a_gateway_that_refuses_the_connection(self) -> None:
+        """It could not be reached: 503, the next one is tried."""
+        refusing = Destination(
+            sip("sip:+49@gw.test"),
+            next_hop=sip(f"sip:{self.one.address}:9;transport=tcp"),
+            done=lambda status: self.told.append(("refusing", status)),
+        )
+        self.route(Targets([[refusing], [self.gateway(self.two)]], go_on=frozenset((408, 500, 503))))
+        self.alice.send(self.alice.request())
+        self.place.advance(0.1)
+        self.two.send(self.two.answer(self.two.one(), 200))
+        self.assertEqual(self.alice.starts()[-1], "200 INVITE")
+        self.assertEqual(self.told, [("refusing", 503), ("3", 200)])
+
     def test_what_goes_on_and_what_does_not(self) -> None:
         for status, goes_on in ((503, True), (500, True), (486, False), (404, False), (603, False)):
             self.route(

@@ -236,10 +236,26 @@ class ContactTests(TestCase):
         ):
             response = office.register(f"Contact: {contact}")
             self.assertEqual(response.status, 400, contact)
+            warning = response.get("warning") or ""
+            self.assertTrue(warning.startswith('399 registrar "') and warning.count('"') == 2, warning)
         self.assertEqual(office.register(BOB, call_id="a\x07b").status, 400)
         self.assertEqual(office.register(BOB, call_id="a\udcffb").status, 400)
         self.assertEqual(office.register(BOB, call_id="a" * MAX_BINDING).status, 400)
         self.assertEqual(office.contacts(), [])
+
+    def test_port_0(self) -> None:
+        """Nothing listens there; where the contact is reached by its stream no port is used."""
+        office = Office()
+        for contact in ("sip:bob@h:0", "sip:bob@h:0;transport=udp", "sip:bob@h:00;transport=tcp"):
+            response = office.register(f"Contact: <{contact}>")
+            self.assertEqual((response.status, response.reason), (400, "Port 0 In Contact"), contact)
+            self.assertEqual(response.get("warning"), '399 registrar "Port 0 In Contact"')
+        by_udp = office.handle(register("Contact: <sip:bob@h:0>"), "udp/flow")
+        self.assertEqual(by_udp.status, 400)
+        by_stream = office.handle(register("Contact: <sip:bob@h:0;transport=tcp>"), "stream")
+        self.assertEqual(by_stream.status, 200)
+        removed = office.register("Contact: <sip:carol@h:0>;expires=0")
+        self.assertEqual(removed.status, 200)
 
     def test_too_many_in_one_request(self) -> None:
         office = Office(RegistrarSettings(max_contacts=100))
