@@ -238,7 +238,7 @@ class FailoverTests(Base):
             ("sip:bob@10.0.2.9;transport=tls", "TLS is not configured"),
             ("sip:bob@10.0.2.9;transport=wss", "sip over wss cannot be sent from here"),
             ("sips:bob@10.0.2.9", "TLS is not configured"),
-            ("sip:bob@10.0.2.9:0", "port 0 "),
+            ("sip:bob@10.0.2.9:0", "10.0.2.9: 0 is not a port to send to"),
             ("sip:bob@[2001:db8::1]", "there is no UDP listener from which to reach 2001:db8::1"),
             ("sip:bob@10.0.2.1:9;transport=tcp", "connection refused"),
         ):
