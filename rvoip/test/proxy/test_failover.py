@@ -240,7 +240,7 @@ class FailoverTests(Base):
             ("sips:bob@10.0.2.9", "TLS is not configured"),
             ("sip:bob@10.0.2.9:0", "10.0.2.9: 0 is not a port to send to"),
             ("sip:bob@[2001:db8::1]", "there is no UDP listener from which to reach 2001:db8::1"),
-            ("sip:bob@10.0.2.1:9;transport=tcp", "connection refused"),
+            ("sip:bob@10.0.2.1:9;transport=tcp", "Connection was refused by other side"),
         ):
             for method in ("INVITE", "MESSAGE"):
                 scene = self.scene()
