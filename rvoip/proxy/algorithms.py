@@ -39,6 +39,9 @@ G = TypeVar("G", bound=Choosable)
 HASHED = ("hash_call_id", "hash_from", "hash_to", "hash_uri")
 """Algorithms that send what is alike the same way."""
 
+WEIGHTED = (*HASHED, "weight", "load")
+"""Algorithms that ask for the gateways' weights."""
+
 ALGORITHMS = (*HASHED, "round_robin", "weight", "priority", "load", "random", "latency", "parallel")
 
 

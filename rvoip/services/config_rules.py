@@ -50,6 +50,13 @@ def _check_proxy(table: Proxy, file: str) -> None:
     """Keys that would do nothing without others."""
     if table.topology_hiding and not table.record_route:
         raise ConfigError(file, "proxy.topology_hiding", "needs record_route", "set that to true")
+    if table.stateless and table.topology_hiding:
+        raise ConfigError(
+            file,
+            "proxy.stateless",
+            "does nothing with topology_hiding, whose Vias are kept in transactions",
+            "set one of them to false",
+        )
     if table.ring and table.fork != "sequential":
         raise ConfigError(file, "proxy.ring", 'needs fork = "sequential"', "set that, or leave ring out")
     for number, tree in enumerate(table.enum):

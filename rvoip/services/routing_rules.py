@@ -17,6 +17,7 @@ from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.grammar import is_token
 from rvoip.protocols.sip.names import KNOWN
 from rvoip.protocols.sip.uri import SipURI, parse_uri
+from rvoip.proxy.algorithms import WEIGHTED
 from rvoip.proxy.aliases import AliasError, Aliases, alias_target, read_aliases
 from rvoip.proxy.dispatcher_list import DispatcherListError, Entry, read_dispatcher_list
 from rvoip.proxy.gateways import Gateway, GatewaySet, SetRules
@@ -227,12 +228,25 @@ def _gateway_set(
         gateways.append(_gateway(written, one.name, plan, file, f"{key}.gateways[{number}]"))
     if not gateways:
         raise ConfigError(file, key, f"{one.name!r} has no gateways")
+    _check_weights(one, gateways, file, key)
     seen: set[str] = set()
     for gateway in gateways:
         if gateway.id in seen:
             raise ConfigError(file, key, f"{gateway.id} is there twice", "give it a name")
         seen.add(gateway.id)
     return GatewaySet(one.name, rules, gateways)
+
+
+def _check_weights(one: GatewaySetTable, gateways: list[Gateway], file: str, key: str) -> None:
+    """A weight of 0 takes a gateway's share away; one of them has to have one.
+
+    A `dispatcher.list` may say so where the algorithm asks for no weights.
+    """
+    if one.file and one.algorithm not in WEIGHTED:
+        return
+    if not any(gateway.weight for gateway in gateways):
+        where = "file" if one.file else "gateways"
+        raise ConfigError(file, f"{key}.{where}", "every weight is 0", "give one of them a weight above 0")
 
 
 def _dispatcher_list(one: GatewaySetTable, file: str, key: str) -> list[Entry]:

@@ -63,6 +63,10 @@ _WRONG = (
         '[location]\nstore = "sqlite:r.db"\n[records]\nsql = "sqlite:r.db"\n',
         "location.store: is the file of records.sql",
     ),
+    (
+        "[proxy]\nstateless = true\ntopology_hiding = true\n",
+        "proxy.stateless: does nothing with topology_hiding, whose Vias are kept in transactions; set one of",
+    ),
 )
 
 

@@ -49,6 +49,8 @@ class ConfigTests(RoleCase):
         return str(caught.exception).partition("role.toml: ")[2]
 
     def test_mistakes(self) -> None:
+        unweighted = self.folder / "unweighted.list"
+        unweighted.write_text("1 sip:a.test 0 0 weight=0\n1 sip:b.test 0 0 weight=0\n")
         """Each is one line that names the key."""
         a_set = '[[proxy.gateway_set]]\nname = "s"\ngateways = ["sip:a.test"]\n'
         for text, said in (
@@ -110,6 +112,14 @@ class ConfigTests(RoleCase):
                 '[[proxy.gateway_set]]\nname = "s"\ngateways = ["sip:a.test", "sip:a.test"]',
                 "proxy.gateway_set[0]: s:a.test is there twice; give it a name",
             ),
+            (
+                '[[proxy.gateway_set]]\nname = "s"\ngateways = [{uri = "sip:a.test", weight = 0}]',
+                "proxy.gateway_set[0].gateways: every weight is 0; give one of them a weight above 0",
+            ),
+            (
+                f'[[proxy.gateway_set]]\nname = "s"\nalgorithm = "weight"\nfile = "{unweighted}"',
+                "proxy.gateway_set[0].file: every weight is 0",
+            ),
             (a_set + 'file = "x"', "proxy.gateway_set[0].file: and gateways are both there"),
             ('[[proxy.gateway_set]]\nname = "s"\nfile = "no.list"', "proxy.gateway_set[0].file: "),
             (
@@ -155,6 +165,17 @@ class ConfigTests(RoleCase):
             {"s:a.test": "inactive", "s:b.test": "disabled", "s:c.test": "probing", "s:d.test": "active"},
         )
         self.assertEqual(gateways.sets["s"].rules.probe, 30.0)
+
+    def test_weights_of_0(self) -> None:
+        """One gateway may have none; in a file all, where none is asked for."""
+        (self.folder / "d.list").write_text("1 sip:a.test 0 0 weight=0\n1 sip:b.test 0 0 weight=0\n")
+        for text in (
+            'name = "s"\nfile = "d.list"\n',
+            'name = "s"\nalgorithm = "weight"\n'
+            'gateways = [{uri = "sip:a.test", weight = 0}, {uri = "sip:b.test", weight = 2}]\n',
+        ):
+            gateways = routing(self.make(f"[[proxy.gateway_set]]\n{text}")).gateways
+            self.assertEqual(len(gateways.gateways()), 2)
 
     def test_a_file_of_rates(self) -> None:
         a_set = '[[proxy.gateway_set]]\nname = "s"\ngateways = ["sip:a.test"]\n'
