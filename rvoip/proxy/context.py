@@ -16,6 +16,7 @@ from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.best import best_response
 from rvoip.proxy.branch import Branch
+from rvoip.proxy.calls import address_of
 from rvoip.proxy.clients import keep_client
 from rvoip.proxy.dialogs import Marks
 from rvoip.proxy.fork import Fork
@@ -61,6 +62,7 @@ class ResponseContext:
         "sender",
         "targets",
         "transaction",
+        "tried",
     )
 
     def __init__(
@@ -103,6 +105,8 @@ class ResponseContext:
         self.passage = passage
         self.final = 0
         """The status of the final response that went back first; 0 before."""
+        self.tried = ""
+        """Where it was sent last in vain, `transport:host:port` or a host."""
         self.began = proxy.layer.now()
         self._gave_up = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
@@ -274,6 +278,8 @@ class ResponseContext:
             return
         if status >= 200:
             branch.report(status)
+            if status >= 300:
+                self.tried = address_of(client.flow)
         if self.sender is not None:
             self.proxy.dialogs.seal(response, self.transaction.request.call_id, self.marks)
         if 200 <= status < 300:
@@ -307,6 +313,7 @@ class ResponseContext:
         if client is None or branch.cancelled or self.fork.done:
             return
         self.proxy.outgoing.failed(client.flow)
+        self.proxy.unreached.silent(self, branch, client.flow)
         if not branch.targets:
             self.give_up(branch)
             return
@@ -322,7 +329,7 @@ class ResponseContext:
         self.responded(branch, client, response)
 
     def lost(self, branch: Branch, client: ClientTransaction, reason: str) -> None:
-        """No answer, or no way: the next target (RFC 3263 section 4.3), else the branch has failed."""
+        """No answer ("timeout"), or no way: the next target (RFC 3263 section 4.3), else it failed."""
         silent = reason == "timeout"
         branch.stop_hurrying()
         branch.stop_ringing()
@@ -331,6 +338,7 @@ class ResponseContext:
             self._failed(branch, 487 if self._gave_up else 408)
             return
         self.proxy.outgoing.failed(client.flow)
+        self.proxy.unreached.failed(self, branch, client.flow, reason)
         # A phone that rang does not ring again; a request other than INVITE has no time for another try.
         if client.status <= 100 and (client.invite or not silent):
             if branch.targets:
@@ -339,10 +347,7 @@ class ResponseContext:
             if self._next_flow(branch, 408 if silent else 503):
                 return
         branch.others = ()
-        if silent:
-            self._failed(branch, 408)
-        else:
-            self._unreachable(branch, reason.removeprefix("transport: "))
+        self._failed(branch, 408 if silent else 503)
 
     def _next_flow(self, branch: Branch, status: int) -> bool:
         """Try another flow of the same device, if there is one (RFC 5626 section 7)."""
@@ -356,7 +361,7 @@ class ResponseContext:
 
     def _unreachable(self, branch: Branch, reason: str, status: int = 503) -> None:
         """The branch ends, and the operator is told why: nothing can be sent there."""
-        self.proxy.outgoing.say_unreachable(branch, reason)
+        self.proxy.unreached.no_way(self, branch, reason)
         self._failed(branch, status)
 
     def _failed(self, branch: Branch, status: int) -> None:

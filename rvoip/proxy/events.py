@@ -12,7 +12,8 @@ class Answered:
     """An INVITE that begins a call got its final response; `after` is seconds since it came.
 
     `uri` is its Request-URI, `user` the address-of-record of ours whose credentials it carried, "" where none
-    were asked for, `source` where it came from, `transport:host:port`.
+    were asked for, `source` where it came from, `transport:host:port`. `destination` is who refused it, or
+    where it was sent in vain; "" when it was accepted or was sent nowhere.
     """
 
     call_id: str
@@ -24,6 +25,7 @@ class Answered:
     uri: str = ""
     user: str = ""
     source: str = ""
+    destination: str = ""
 
 
 @attrs.frozen

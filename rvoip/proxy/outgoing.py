@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
-from rvoip.common.log import LogLimiter
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.sip.build import MAGIC
 from rvoip.protocols.sip.errors import SIPParseError
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Outgoing"]
 
-_log = Logger()
-
 
 class Outgoing:
     """Prepares branches and starts their transactions."""
@@ -38,7 +34,6 @@ class Outgoing:
         self.transport = proxy.transport
         self.locator = proxy.locator
         self.domains = proxy.domains
-        self._lines = LogLimiter(proxy.layer.now)
 
     def prepare(self, context: ResponseContext, branch: Branch) -> Deferred[list[Target]] | None:
         """Make the branch's request and find its targets; a Deferred of them when that takes time.
@@ -173,20 +168,6 @@ class Outgoing:
             return  # the registrar has the last word on it
         if wanted == "always" or "path" in tags:
             request.insert("path", self.proxy.dialogs.path(came, goes, outbound))
-
-    def say_unreachable(self, branch: Branch, reason: str) -> None:
-        """Log why nothing can be sent to the destination of a branch, once in 10 seconds."""
-        destination = branch.destination
-        place = str(destination.next_hop or destination.uri)
-        suppressed = self._lines.allow(place)
-        if suppressed is not None:
-            _log.info(
-                "{place}{whose} is not reached: {reason}",
-                place=place,
-                whose=f" of {branch.aor}" if branch.aor else "",
-                reason=reason,
-                suppressed=suppressed,
-            )
 
     def failed(self, flow: Flow) -> None:
         """Prefer other addresses for a while (RFC 3263 section 4.3)."""

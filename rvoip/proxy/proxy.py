@@ -34,6 +34,7 @@ from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.settings import ProxySettings
 from rvoip.proxy.stateless import Stateless
 from rvoip.proxy.targets import Destination, NobodyThere, Refused, Targets, one_flow_each
+from rvoip.proxy.unreached import Unreached
 
 __all__ = ["Proxy", "ProxySettings"]
 
@@ -85,6 +86,7 @@ class Proxy:
         self.inbound = Inbound(self)
         self.diverting = Diverting(self)
         self.ringing = Ringing()
+        self.unreached = Unreached(layer.now)
         self.stateless = Stateless(self)
         layer.pass_cancel = self.stateless.again
         self.forwarded = 0
@@ -229,6 +231,7 @@ class Proxy:
                 now - context.began,
                 context.transaction.flow,
                 context.incoming.user or "",
+                context.tried,
             )
             calls = self.calls
             if calls is not None and (context.sender is not None or context.transaction.request.to.tag):
@@ -245,10 +248,16 @@ class Proxy:
             self.lamps.responded(context, response)
 
     def tell(
-        self, request: Request, response: Response, after: float, flow: Flow | None = None, user: str = ""
+        self,
+        request: Request,
+        response: Response,
+        after: float,
+        flow: Flow | None = None,
+        user: str = "",
+        destination: str = "",
     ) -> None:
         """Tell whoever listens that a call has begun or ended; `after` is seconds since the request came, by
-        `flow`.
+        `flow`; `destination` is where it was refused.
         """
         events = self.events
         if events is None:
@@ -268,6 +277,7 @@ class Proxy:
                         request.uri_text,
                         user,
                         source,
+                        destination if response.status >= 300 else "",
                     )
                 )
         elif request.method == "BYE" and ends_call(response.status) and events.wants(HungUp):

@@ -31,6 +31,7 @@ def of_answer(event: Answered) -> dict[str, Any]:
         "uri": text_of(event.uri),
         "user": text_of(event.user),
         "source": event.source,
+        "destination": event.destination,
         "status": event.status,
         "reason": text_of(event.reason),
         "after": round(event.after, 3),

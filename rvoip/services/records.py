@@ -258,7 +258,7 @@ class RecordsService(Service):
             uri=text_of(event.uri),
             user=text_of(event.user),
             source=event.source,
-            destination="",
+            destination=event.destination,
         )
 
     def _is_again(self, call_id: str, now: float) -> bool:

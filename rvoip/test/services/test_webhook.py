@@ -94,6 +94,7 @@ class WebhookTests(SynchronousTestCase):
                 "uri": "sip:b@x",
                 "user": "a@x",
                 "source": "udp:h:1",
+                "destination": "",
                 "status": 486,
                 "reason": "Busy",
                 "after": 1.5,
