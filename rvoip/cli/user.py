@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from rvoip.cli.errors import CommandError
 from rvoip.cli.options import add_config, add_json
 from rvoip.cli.output import local_time, write_json, write_line, write_table
+from rvoip.cli.user_limits import configure_limits, show_limits
 from rvoip.services.account_roles import ROLES
 from rvoip.services.config import load
 from rvoip.users.accounts import Account, join_aor, split_aor
@@ -49,6 +50,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     roles = _action(actions, "roles", _roles, "say what an account may do in the API")
     roles.add_argument("aor", metavar="USER@DOMAIN", help="the account")
     roles.add_argument("roles", metavar="ROLE", nargs="+", choices=ROLES, help=", ".join(ROLES))
+    limits = _action(actions, "limits", _limits, "show or change what an account may call, and how much")
+    configure_limits(limits)
     remove = _action(actions, "remove", _remove, "remove an account")
     remove.add_argument("aor", metavar="USER@DOMAIN", help="the account")
     importing = _action(actions, "import", _import, "make or change many accounts, all or none")
@@ -126,6 +129,12 @@ def _roles(args: argparse.Namespace) -> int:
     else:
         write_line(f"{aor} has the role{'s' if len(roles) > 1 else ''} {', '.join(roles)}")
     return 0
+
+
+def _limits(args: argparse.Namespace) -> int:
+    aor = _checked(args.aor)
+    with open_store(_store_url(args)) as store:
+        return show_limits(args, store, aor)
 
 
 def _remove(args: argparse.Namespace) -> int:

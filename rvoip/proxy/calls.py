@@ -132,6 +132,10 @@ class Calls:
         """Whether the call that this response to this request belongs to is up."""
         return _key(request.call_id, request.from_.tag, response.to.tag) in self._by_key
 
+    def of(self, request: Request, response: Response) -> Call | None:
+        """The call that this response to this request belongs to, if it is up."""
+        return self._by_key.get(_key(request.call_id, request.from_.tag, response.to.tag))
+
     def answered(
         self,
         request: Request,

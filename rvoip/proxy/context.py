@@ -410,6 +410,7 @@ class ResponseContext:
         if reason and not transaction.invite:
             self.fork.cancel()
         self.proxy.ringing.remove(self)
+        self.incoming.release()
         branches, self.branches = self.branches, []
         for branch in branches:
             if branch.client is not None and branch.client.answered:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.proxy.diversion import MOST_DIVERSIONS, Step, count_diversions
+from rvoip.proxy.limits import OverLimit
 from rvoip.proxy.record_route import address_key
 from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Destination, NobodyThere, Refused, Targets
@@ -144,7 +145,13 @@ class Diverting:
             return None
         copy = request.copy()
         copy.set_uri(uri.for_request_line())
-        found = await proxy.inbound.ask(copy, context.diverted(aor, trail))
+        incoming = context.diverted(aor, trail)
+        found = await proxy.inbound.ask(copy, incoming)
+        if proxy.limits is not None and request.method == "INVITE":
+            try:
+                proxy.limits.admit(copy, found, incoming)
+            except OverLimit:
+                return None
         return self._vouched(found, trail)
 
     def _vouched(self, targets: Targets, trail: tuple[Step, ...]) -> Targets:
@@ -163,6 +170,8 @@ class Diverting:
             go_on=targets.go_on,
             on_failure=None if on_failure is None else failed,
             aor=targets.aor,
+            outs=targets.outs,
+            vouched=True,
         )
 
 

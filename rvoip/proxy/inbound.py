@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
+from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI, TelURI
 from rvoip.protocols.transport.flow import Flow
+from rvoip.proxy.branch import Branch
 from rvoip.proxy.context import ResponseContext
 from rvoip.proxy.dialogs import DIALOG_MAKING, Entered
 from rvoip.proxy.forward import breadth, loop_mark, looped, spent, unknown_extensions
@@ -39,9 +41,12 @@ class Inbound:
         """Forward a request, or answer why not."""
         request, flow = transaction.request, transaction.flow
         proxy = self.proxy
+        sent = self._sent_by_us(request, flow)
         context = RouteContext(
-            proxy, request, flow, proxy.trusted(flow), proxy.members(flow), self._sent_by_us(request, flow)
+            proxy, request, flow, proxy.trusted(flow), proxy.members(flow), sent is not None
         )
+        if sent is not None and isinstance(sent.user, Branch):
+            context.payer = sent.user.aor or sent.user.context.incoming.user or ""
         try:
             return self._forward(transaction, context)
         except NobodyThere as nobody:
@@ -52,13 +57,15 @@ class Inbound:
             self._refuse(transaction, Refused(error.status, error.reason, stateless=True), context)
         return None
 
-    def _sent_by_us(self, request: Request, flow: Flow) -> bool:
-        """Whether this proxy sent the request, to a contact that is another of its users.
+    def _sent_by_us(self, request: Request, flow: Flow) -> ClientTransaction | None:
+        """What sent the request, if it was this proxy, to a contact that is another of its users.
 
         Nobody else can: it is the answer to a branch of ours, from the very socket that we sent it on.
         """
         client = self.proxy.layer.client_of(request)
-        return client is not None and self.proxy.transport.is_loop(client.flow, flow)
+        if client is None or not self.proxy.transport.is_loop(client.flow, flow):
+            return None
+        return client
 
     def _forward(self, transaction: ServerTransaction, context: RouteContext) -> Awaitable[object] | None:
         request = transaction.request
@@ -73,6 +80,7 @@ class Inbound:
         entered = self.proxy.dialogs.enter(request, transaction.flow)
         if entered is not None:
             # In a dialog that was set up through here: the route set says where to.
+            context.entered = True
             contact = request.uri
             if isinstance(contact, SipURI) and self.is_gruu(request):
                 found = self.proxy.find(contact)
@@ -116,7 +124,7 @@ class Inbound:
         if transaction.answered:
             return
         if found is not None and found.public:
-            self.proxy.authorize(transaction.request, context.user, False)
+            self._authorize(context, False)
             self._launch(transaction, found, context)
             return
         waiting = self._admit(transaction, context, False)
@@ -138,7 +146,7 @@ class Inbound:
             if user is None:
                 return None
             context.user = user
-        self.proxy.authorize(request, context.user, own)
+        self._authorize(context, own)
         targets = self._route(request, context)
         if isinstance(targets, Targets) and not self._wants_credentials(targets, context):
             self._launch(transaction, targets, context)
@@ -160,6 +168,9 @@ class Inbound:
             self._refuse(transaction, refused, context)
         except SIPParseError as error:
             self._refuse(transaction, Refused(error.status, error.reason), context)
+        finally:
+            if not context.launched:
+                context.release()
 
     async def _forward_later(
         self,
@@ -172,7 +183,7 @@ class Inbound:
         if user is None or transaction.answered:
             return
         context.user = user
-        self.proxy.authorize(transaction.request, user, own)
+        self._authorize(context, own)
         await self._launch_later(transaction, self._route(transaction.request, context), context)
 
     async def _launch_later(
@@ -190,8 +201,14 @@ class Inbound:
             if user is None or transaction.answered:
                 return
             context.user = user
-            self.proxy.authorize(transaction.request, user, True)
+            self._authorize(context, True)
         self._launch(transaction, targets, context)
+
+    def _authorize(self, context: RouteContext, own: bool) -> None:
+        """Raise `Refused` when the request may not pass, or says that it comes from somebody else."""
+        self.proxy.authorize(context.request, context.user, own)
+        if context.user is not None and not context.trusted:
+            self.proxy.check_sender(context.request, context.user)
 
     def _wants_credentials(self, targets: Targets, context: RouteContext) -> bool:
         return targets.members_only and not context.member
@@ -234,6 +251,10 @@ class Inbound:
         wide = breadth(request)
         if wide < max([len(group) for group in targets.groups]):
             raise Refused(440, stateless=True)
+        limits = self.proxy.limits
+        if limits is not None and transaction.invite and not context.entered:
+            limits.admit(request, targets, context)
+        context.launched = True
         sender = None
         pinned = False
         if self.proxy.settings.record_route and request.method in DIALOG_MAKING:
@@ -247,6 +268,7 @@ class Inbound:
             self.proxy.settings.stateless
             and not made.hides
             and passage is None
+            and not context.is_held
             and self.proxy.stateless.takes(targets)
         ):
             self.proxy.stateless.forward(made)
@@ -337,6 +359,7 @@ class Inbound:
             to_tag=transaction.stateless_tag,
             headers=refused.headers,
         )
+        context.release()
         user = context.user
         if refused.stateless and user is None:
             transaction.respond_stateless(response)
@@ -346,9 +369,15 @@ class Inbound:
 
 
 async def _start_later(context: ResponseContext, waiting: Awaitable[None]) -> None:
-    await waiting
-    if not context.transaction.answered:
-        context.start()
+    started = False
+    try:
+        await waiting
+        if not context.transaction.answered:
+            started = True
+            context.start()
+    finally:
+        if not started:
+            context.incoming.release()
 
 
 def _cancelled_early(transaction: ServerTransaction, cancel: Request) -> None:

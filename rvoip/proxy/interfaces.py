@@ -8,16 +8,26 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from typing import Any
 
     from twisted.internet.defer import Deferred
 
     from rvoip.protocols.dialog.server import ServerTransaction
     from rvoip.protocols.sip.message import Request
     from rvoip.protocols.sip.uri import SipURI
+    from rvoip.proxy.calls import Call
     from rvoip.proxy.forwarding import Forwarding
     from rvoip.proxy.targets import Destination, Targets
 
-__all__ = ["IAuthenticator", "IDomains", "IForwarding", "ILocation", "IRouteContext", "IRouter"]
+__all__ = [
+    "IAuthenticator",
+    "ICallLimits",
+    "IDomains",
+    "IForwarding",
+    "ILocation",
+    "IRouteContext",
+    "IRouter",
+]
 
 
 class IDomains(Interface):
@@ -58,6 +68,22 @@ class IAuthenticator(Interface):
 
         None after the transaction was answered instead: 407, 403 or 400.
         """
+
+
+class ICallLimits(Interface):
+    """Who may call what, and how much of it."""
+
+    def admit(request: Request, targets: Targets, context: Any) -> None:
+        """Count a new call that is to go to these targets in `context.holds`, or raise `OverLimit`.
+
+        `context` is its `RouteContext`.
+        """
+
+    def settled(holds: list[Any], call: Call | None) -> None:
+        """A call got its final response; `call` is the one that is up now, None where there is none."""
+
+    def released(holds: list[Any]) -> None:
+        """A call came to nothing."""
 
 
 class IRouteContext(Interface):

@@ -16,7 +16,7 @@ from rvoip.protocols.dialog.interfaces import ITransactionUser
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.transactions import TransactionLayer
 from rvoip.protocols.sip.message import Request, Response
-from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.sip.uri import SipURI, TelURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.ack import forward_ack
 from rvoip.proxy.calls import Calls, address_of
@@ -56,6 +56,10 @@ class Proxy:
     """Edits what passes: session timers, a media relay."""
     calls: Calls | None = None
     """Shown the calls that are answered, where somebody wants to know."""
+    limits: Any = None
+    """Asked about each new call (`rvoip.proxy.interfaces.ICallLimits`), where users are limited."""
+    owns: Callable[[str, SipURI], bool] = staticmethod(lambda user, uri: False)
+    """Whether a URI of our domains is another name of a user (an AOR): an alias, a number."""
     lamps: Any = None
     """Shown the responses to INVITEs (`responded(context, response)`), where there are busy lamps."""
 
@@ -106,7 +110,7 @@ class Proxy:
     def find(self, uri: SipURI) -> Targets | Awaitable[Targets]:
         """Where a URI leads to; for a URI of our domains, which the request need not have."""
         if not self.domains.serves(uri):
-            return Targets.parallel([Destination(uri)])
+            return Targets([[Destination(uri)]], outs=(uri,))
         aor = self.domains.aor(uri)
         if uri.has_param("gr"):
             device = self.location.lookup_device(uri, aor)
@@ -134,7 +138,7 @@ class Proxy:
     def _at_device(self, uri: SipURI, found: list[Destination]) -> Targets:
         if not found:
             raise NobodyThere(True)
-        return Targets.parallel(one_flow_each(_reached_by(uri, found)))
+        return Targets([one_flow_each(_reached_by(uri, found))], outs=())
 
     async def _find_later(self, uri: SipURI, aor: str, found: Deferred[list[Destination]]) -> Targets:
         destinations = await found
@@ -171,10 +175,36 @@ class Proxy:
         it is for a domain served here. Nobody may call as one of our users but that user.
         """
         sender = request.from_.uri
-        if user is None or not isinstance(sender, SipURI) or not self.domains.serves(sender):
+        if user is None or (isinstance(sender, SipURI) and not self.domains.serves(sender)):
             return
-        if self.domains.aor(sender) != user:
+        if not self._is_name_of(sender, user):
             raise Refused(403, "From does not belong to these credentials", stateless=True)
+
+    def check_sender(self, request: Request, user: str) -> None:
+        """Raise `Refused` when a request with the credentials of a user is sent in the name of others.
+
+        Not asked where other networks are trusted, which may send on for others.
+        """
+        if not self._is_name_of(request.from_.uri, user):
+            raise Refused(403, "From does not belong to these credentials", stateless=True)
+        if not request.has("p-asserted-identity"):
+            return
+        for one in request.addresses("p-asserted-identity"):
+            if not self._is_name_of(one.uri, user):
+                raise Refused(403, "P-Asserted-Identity does not belong to these credentials", stateless=True)
+
+    def _is_name_of(self, uri: Any, user: str) -> bool:
+        """Whether a user may show this URI as his own: his address, another name of his, or nobody's.
+
+        Nobody's is the anonymous URI (RFC 3323 section 4.1.1.3).
+        """
+        if isinstance(uri, TelURI):
+            return self.owns(user, SipURI("sip", uri.digits, user.rpartition("@")[2]))
+        if not isinstance(uri, SipURI):
+            return False
+        if self.domains.serves(uri):
+            return self.domains.aor(uri) == user or self.owns(user, uri)
+        return uri.host == "anonymous.invalid"
 
     # Requests (ITransactionUser).
 
@@ -244,6 +274,10 @@ class Proxy:
                     now,
                     context.incoming.user or "",
                 )
+            if context.incoming.is_held and self.limits is not None:
+                accepted = calls is not None and response.status < 300
+                up = calls.of(context.transaction.request, response) if accepted and calls else None
+                self.limits.settled(context.incoming.holds, up)
         if self.lamps is not None and context.transaction.invite:
             self.lamps.responded(context, response)
 

@@ -28,7 +28,20 @@ class RouteContext:
     are needed.
     """
 
-    __slots__ = ("_proxy", "flow", "ours", "peer", "request", "trail", "trusted", "user")
+    __slots__ = (
+        "_holds",
+        "_proxy",
+        "entered",
+        "flow",
+        "launched",
+        "ours",
+        "payer",
+        "peer",
+        "request",
+        "trail",
+        "trusted",
+        "user",
+    )
 
     def __init__(
         self, proxy: Proxy, request: Request, flow: Flow, trusted: bool, peer: bool, ours: bool
@@ -42,6 +55,13 @@ class RouteContext:
         self.ours = ours
         self.trail: tuple[Step, ...] = ()
         """How the call was diverted here already."""
+        self.payer = ""
+        """The user of ours whose contact made this proxy send itself the request."""
+        self.entered = False
+        """Whether it belongs to a dialog that was set up through here."""
+        self.launched = False
+        """Whether it was sent on: what is held for it is let go of at its end."""
+        self._holds: list[Any] | None = None
 
     @property
     def domains(self) -> Any:
@@ -59,6 +79,23 @@ class RouteContext:
         return self.user is not None or self.peer or self.ours
 
     @property
+    def holds(self) -> list[Any]:
+        """What counts for limits as long as this call lasts; that of diversions too."""
+        if self._holds is None:
+            self._holds = []
+        return self._holds
+
+    @property
+    def is_held(self) -> bool:
+        """Whether anything counts."""
+        return bool(self._holds)
+
+    def release(self) -> None:
+        """The call came to nothing."""
+        if self._holds and self._proxy.limits is not None:
+            self._proxy.limits.released(self._holds)
+
+    @property
     def known(self) -> bool:
         """Whether the sender may hear which users there are."""
         return self.trusted or self.member
@@ -72,4 +109,5 @@ class RouteContext:
         made = RouteContext(self._proxy, self.request, self.flow, False, False, False)
         made.user = user
         made.trail = trail
+        made._holds = self.holds
         return made

@@ -136,6 +136,7 @@ class Router:
 
     async def _gather(self, uris: Sequence[SipURI], request: Request, context: Any) -> Targets:
         groups: list[list[Destination]] = []
+        outs: list[SipURI] = []
         reason: Refused | None = None
         for uri in uris:
             try:
@@ -147,9 +148,11 @@ class Router:
                 if place == len(groups):
                     groups.append([])
                 groups[place] += group
+            if not targets.vouched:
+                outs += targets.outs or ()
         if not groups:
             raise reason or Refused(480)
-        return Targets(groups)
+        return Targets(groups, outs=tuple(outs))
 
     # ENUM.
 
@@ -167,7 +170,10 @@ class Router:
             else:
                 groups.append([Destination(uri)])
                 leads_out = True
-        return Targets(groups, members_only=leads_out and not asked.for_all) if groups else None
+        if not groups:
+            return None
+        outs = (asked.uri,) if leads_out else ()
+        return Targets(groups, members_only=leads_out and not asked.for_all, outs=outs)
 
     # Routes.
 
@@ -224,6 +230,7 @@ class Router:
                 headers=route.headers,
                 members_only=members_only,
                 public=open_to_all,
+                outs=(uri,),
             )
         if context.domains.serves(new):
             if new == uri:
@@ -231,7 +238,7 @@ class Router:
             decided: Targets | Awaitable[Targets] = context.default(new)
             return decided
         destination = Destination(new, headers=route.headers)
-        return Targets([[destination]], members_only=members_only, public=open_to_all)
+        return Targets([[destination]], members_only=members_only, public=open_to_all, outs=(uri,))
 
 
 class _Asked:

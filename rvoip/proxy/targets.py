@@ -138,10 +138,13 @@ class Targets:
     none. `members_only` says that they are for our own users and peers: whoever has not shown
     credentials is asked for them first, where the bare request would have passed without. `public` says the
     opposite: that a request for a domain that is not served here passes without credentials. `aor` is the
-    user of ours whose contacts they are: he may register others while they ring, or be redirected.
+    user of ours whose contacts they are: he may register others while they ring, or be redirected. `outs`
+    are the URIs of numbers and addresses elsewhere that are called this way, for limits: none where they
+    are contacts of our users; None: the Request-URI, unless there is an `aor`. `vouched` says that whoever
+    diverted the call here has answered for it.
     """
 
-    __slots__ = ("aor", "go_on", "groups", "members_only", "on_failure", "public")
+    __slots__ = ("aor", "go_on", "groups", "members_only", "on_failure", "outs", "public", "vouched")
 
     def __init__(
         self,
@@ -152,6 +155,8 @@ class Targets:
         members_only: bool = False,
         public: bool = False,
         aor: str = "",
+        outs: tuple[SipURI, ...] | None = None,
+        vouched: bool = False,
     ) -> None:
         self.groups: list[list[Destination]] = [made for made in (list(group) for group in groups) if made]
         self.go_on = go_on
@@ -159,6 +164,8 @@ class Targets:
         self.members_only = members_only
         self.public = public
         self.aor = aor
+        self.outs = outs
+        self.vouched = vouched
 
     @classmethod
     def parallel(cls, destinations: Iterable[Destination], aor: str = "") -> Targets:

@@ -19,6 +19,7 @@ from rvoip.users.async_store import AsyncUserStore
 from rvoip.users.credentials import CredentialCache
 from rvoip.users.errors import StoreBusy, StoreError
 from rvoip.users.interfaces import ICredentials
+from rvoip.users.limits import LimitTable
 from rvoip.users.passwords import HA1Set
 from rvoip.users.probe import WriteProbe
 from rvoip.users.remote import RemoteCredentials
@@ -49,6 +50,7 @@ class AccountsService(Service):
         self._url = url
         self._pool: ThreadPool | None = None
         self._probe: WriteProbe | None = None
+        self._probes: list[WriteProbe] = []
         # One of its own: each tells of a change only once.
         self._key_probe: Callable[[], bool] = lambda: True
         self._key_loop = LoopingCall(self._look_for_keys)
@@ -98,7 +100,7 @@ class AccountsService(Service):
         self.credentials.stop()
         if self._key_loop.running:
             self._key_loop.stop()
-        for probe in (self._probe, self._key_probe):
+        for probe in (self._probe, self._key_probe, *self._probes):
             if isinstance(probe, WriteProbe):
                 probe.close()
 
@@ -113,6 +115,20 @@ class AccountsService(Service):
         if self.store is None:
             raise StoreBusy("the store is not open")
         return self.store
+
+    @property
+    def limits(self) -> LimitTable | None:
+        """What the store says of limits, to be read in this thread while the role starts; None: not open."""
+        return None if self.store is None else self._unopened.limits
+
+    def make_probe(self) -> Callable[[], bool]:
+        """Tells, when called, whether the store may have been written since. It is closed with this."""
+        scheme, _, path = self._url.partition(":")
+        if scheme != "sqlite":
+            return lambda: True
+        probe = WriteProbe(os.path.abspath(path))
+        self._probes.append(probe)
+        return probe
 
     @property
     def trouble(self) -> str:

@@ -15,6 +15,7 @@ from rvoip.proxy.calls import Call, Calls
 from rvoip.proxy.hang_up import hang_up
 from rvoip.proxy.proxy import Proxy
 from rvoip.services.busy_lamps import BusyLamps
+from rvoip.services.limits import LimitsService
 
 __all__ = ["CallOver", "CallsService"]
 
@@ -54,6 +55,8 @@ class CallsService(Service):
         self._by_operator: set[str] = set()
         self.lamps: BusyLamps | None = None
         """Told of each call that is over, where there are busy lamps."""
+        self.limits: LimitsService | None = None
+        """The same, where users are limited."""
         self.calls = Calls(most, new_id, self._over)
         self._loop = LoopingCall(lambda: self.calls.expire(reactor.seconds()))
         self._loop.clock = reactor
@@ -100,6 +103,8 @@ class CallsService(Service):
     def _over(self, call: Call, why: str) -> None:
         if self.lamps is not None:
             self.lamps.over(call)
+        if self.limits is not None:
+            self.limits.over(call)
         if self._events.wants(CallOver):
             why = "operator" if call.id in self._by_operator else why
             began, answered = self.wall_of(call.began), self.wall_of(call.answered)

@@ -14,6 +14,7 @@ from rvoip.common.events import EventBus, Subscription
 from rvoip.common.http_server import CLOSE_DEADLINE
 from rvoip.common.metrics import LagProbe
 from rvoip.protocols.sip import digest
+from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.proxy import Proxy, ProxySettings
 from rvoip.proxy.record_route import RecordRoutes
@@ -34,6 +35,8 @@ from rvoip.services.core import SERVER, Core
 from rvoip.services.early_register import EarlyRegister
 from rvoip.services.forwarding import ConfiguredForwarding
 from rvoip.services.http import HTTPSide
+from rvoip.services.limits import LimitsService
+from rvoip.services.limits_table import LimitRules, limit_rules
 from rvoip.services.location import Location, LocationService
 from rvoip.services.named import making, named_class
 from rvoip.services.nat_ping import NATPing
@@ -43,6 +46,7 @@ from rvoip.services.records import RecordsService, record_sinks
 from rvoip.services.registration import Registration
 from rvoip.services.role import Role
 from rvoip.services.routing import Routing
+from rvoip.services.routing_rules import plan_of
 from rvoip.services.screen import Screen
 from rvoip.services.secret import SecretService
 from rvoip.services.sip import SIPService
@@ -103,6 +107,7 @@ class SIPRole(Role):
         )
         self.proxy = self._make_proxy(file) if proxy else None
         self.calls = self._make_calls() if self.proxy is not None else None
+        self.limits = self._make_limits(file) if self.proxy is not None else None
         self.records = self._make_records(file) if self.proxy is not None else None
         self.webhook = self._make_webhook(file)
         self.screen = Screen(self.routing.peers if self.routing is not None else None)
@@ -136,6 +141,8 @@ class SIPRole(Role):
             self.add(self.webhook, "webhook")
         if self.presence is not None:
             self.add(self.presence, "presence")
+        if self.limits is not None:
+            self.add(self.limits, "limits")
         if self.calls is not None:
             self.add(self.calls, "calls")
         for service in (self.tracing.sender, self.tracing.listener):
@@ -238,6 +245,30 @@ class SIPRole(Role):
         assert self.proxy is not None
         most = self.config.proxy.dialogs
         return CallsService(self._reactor, self.proxy, most, self.events, time.time, self.sip.tokens)
+
+    def _make_limits(self, file: str) -> LimitsService:
+        assert self.proxy is not None and self.calls is not None
+        rules = self._limit_rules(self.config, file)
+        made = LimitsService(self._reactor, self.accounts, rules, self.events, time.time, self._is_gateway)
+        self.proxy.limits = self.calls.limits = made
+        self.proxy.owns = self._owns
+        return made
+
+    def _limit_rules(self, config: Config, file: str) -> LimitRules:
+        table = config.proxy
+        return limit_rules(table.limits, plan_of(table, file), self.sip.domains, file)
+
+    def _is_gateway(self, uri: SipURI) -> bool:
+        routing = self.routing
+        return routing is not None and any(uri.host == one.uri.host for one in routing.gateways)
+
+    def _owns(self, user: str, uri: SipURI) -> bool:
+        """Whether a URI of our domains is an alias of this user."""
+        domains = self.sip.domains
+        if self.routing is None:
+            return False
+        found = self.routing.router.rules.aliases.find(uri, domains.aor(uri))
+        return any(domains.serves(one) and domains.aor(one) == user for one in found)
 
     def _make_records(self, file: str) -> RecordsService | None:
         sinks = record_sinks(self.config.records, file)
@@ -372,6 +403,7 @@ class SIPRole(Role):
         passing = self.passing
         passage = passing.prepare(config.proxy, file) if passing is not None else None
         forwarding = self._prepare_forwarding(config, file)
+        limits = self._limit_rules(config, file) if self.limits is not None else None
         presence, watched = self.presence, config.presence
         policy = presence.prepare(watched, file) if presence is not None and watched is not None else None
         self.http.reload(config.http, file)
@@ -380,6 +412,8 @@ class SIPRole(Role):
             routing.use(prepared)
         if passing is not None and passage is not None:
             passing.use(passage)
+        if self.limits is not None and limits is not None:
+            self.limits.use(limits)
         if presence is not None and watched is not None and policy is not None:
             presence.use(watched, policy)
         self.http.use(config.http.token)

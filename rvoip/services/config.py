@@ -14,6 +14,7 @@ from msgspec import Meta, field
 from rvoip.common.config import ConfigPath, ListenURL, StoreURL, load_config
 from rvoip.services.config_rules import check_rules
 from rvoip.services.forwarding import ForwardTable
+from rvoip.services.limits_table import LimitsTable
 from rvoip.services.presence_table import PresenceTable
 from rvoip.services.routing_tables import AliasTable, GatewaySetTable, NumbersTable, PeerTable, RouteTable
 from rvoip.services.table import LONGEST, Count, Seconds, Table
@@ -278,6 +279,8 @@ client says that it supports that, always or never."""
     """Shorter intervals than this are refused with 422."""
     numbers: NumbersTable = field(default_factory=NumbersTable)
     """See `[proxy.numbers]`."""
+    limits: LimitsTable = field(default_factory=LimitsTable)
+    """See `[proxy.limits]`."""
     route: list[RouteTable] = field(default_factory=list)
     """See `[[proxy.route]]`."""
     gateway_set: list[GatewaySetTable] = field(default_factory=list)
@@ -321,6 +324,7 @@ class Events(Table):
             "call.answered",
             "call.refused",
             "call.ended",
+            "call.limited",
         ]
     ] = field(
         default_factory=lambda: [
@@ -330,6 +334,7 @@ class Events(Table):
             "call.answered",
             "call.refused",
             "call.ended",
+            "call.limited",
         ]
     )
     """What is told."""

@@ -59,6 +59,9 @@ def _check_proxy(table: Proxy, file: str) -> None:
         )
     if table.ring and table.fork != "sequential":
         raise ConfigError(file, "proxy.ring", 'needs fork = "sequential"', "set that, or leave ring out")
+    most = [table.limits.calls, *(group.calls or 0 for group in table.limits.group)]
+    if any(most) and not (table.record_route and table.dialogs):
+        raise ConfigError(file, "proxy.limits.calls", "needs record_route and dialogs", "set both")
     for number, tree in enumerate(table.enum):
         if not _is_domain(tree):
             raise ConfigError(file, f"proxy.enum[{number}]", f"{tree!r} is no domain", 'as in "e164.arpa"')

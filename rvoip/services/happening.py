@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rvoip.proxy.events import Answered
+from rvoip.proxy.limits import Limited
 from rvoip.services.activity import RegistrationChanged
 from rvoip.services.calls import CallOver
 from rvoip.services.record import text_of, uri_of
 
-__all__ = ["of_answer", "of_end", "of_registration"]
+__all__ = ["of_answer", "of_end", "of_limit", "of_registration"]
 
 
 def of_registration(event: RegistrationChanged) -> dict[str, Any]:
@@ -55,4 +56,18 @@ def of_end(event: CallOver) -> dict[str, Any]:
         "answered": round(event.answered, 3),
         "ended": round(event.ended, 3),
         "duration": round(max(0.0, event.ended - event.answered), 3),
+    }
+
+
+def of_limit(event: Limited) -> dict[str, Any]:
+    """`limit` is what was reached: "class", "calls", "minute", "day" or "minutes"; `most` how many."""
+    return {
+        "kind": "call.limited",
+        "call_id": text_of(event.call_id),
+        "user": text_of(event.user),
+        "limit": event.what,
+        "most": event.limit,
+        "class": event.number_class,
+        "uri": text_of(event.uri),
+        "source": event.source,
     }

@@ -19,6 +19,7 @@ from rvoip.services.callers import Callers
 from rvoip.services.config import HTTP
 from rvoip.services.dialogs_api import serve_dialogs
 from rvoip.services.gateways_api import serve_gateways
+from rvoip.services.limits_api import serve_limits
 from rvoip.services.logins import Logins
 from rvoip.services.metrics import sip_metrics
 from rvoip.services.operations_api import Status, serve_ladders, serve_status, serve_transactions
@@ -168,6 +169,7 @@ class HTTPSide:
         serve_openapi(api)
         serve_status(api, self.status)
         serve_users(api, role.accounts)
+        serve_limits(api, role.accounts, role.limits)
         serve_keys(api, role.accounts)
         serve_bindings(api, role.location.store, self._reactor.seconds, time.time, self._removed)
         serve_transactions(api, role.sip.transactions)

@@ -170,6 +170,17 @@ def _calls(metrics: Metrics, role: SIPRole) -> None:
     if service is not None:
         metrics.collect_from("dialogs", "Calls that are up", lambda: len(service.calls))
         metrics.collect_from("calls", "Calls that were answered", lambda: service.calls.total, "counter")
+    limits = role.limits
+    if limits is not None:
+        counted = limits.limits
+        metrics.collect_labelled(
+            "limited",
+            "Calls that a limit of their user refused, by what it limits",
+            ("limit",),
+            lambda: [((what,), count) for what, count in counted.refused.items()],
+            "counter",
+        )
+        metrics.collect_from("limited_calls", "Calls that count for a limit now", lambda: counted.held)
     records = role.records
     if records is not None:
         metrics.collect_labelled(

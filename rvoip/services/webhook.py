@@ -24,10 +24,11 @@ from rvoip.common.errors import ConfigError
 from rvoip.common.events import EventBus, Subscription
 from rvoip.common.log import LogLimiter
 from rvoip.proxy.events import Answered
+from rvoip.proxy.limits import Limited
 from rvoip.services.activity import RegistrationChanged
 from rvoip.services.calls import CallOver
 from rvoip.services.config import Events
-from rvoip.services.happening import of_answer, of_end, of_registration
+from rvoip.services.happening import of_answer, of_end, of_limit, of_registration
 
 __all__ = ["HTTPPost", "WebhookService", "check_events", "signature"]
 
@@ -231,6 +232,10 @@ class WebhookService(Service):
         if "call.ended" in self._kinds:
             self._subscriptions.append(
                 subscribe(CallOver, lambda one: self._add(of_end(one)), limit=limit, name="webhook")
+            )
+        if "call.limited" in self._kinds:
+            self._subscriptions.append(
+                subscribe(Limited, lambda one: self._add(of_limit(one)), limit=limit, name="webhook")
             )
 
     def stopService(self) -> Deferred[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar, cast
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail, gatherResults
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from rvoip.users.accounts import Account, APIKey
 from rvoip.users.errors import StoreBusy
 from rvoip.users.interfaces import ICredentialSource, IUserStore
+from rvoip.users.limits import AccountLimits, DayTotals
 from rvoip.users.passwords import HA1Set
 from rvoip.users.records import Changes, ImportResult, Page, Snapshot
 from rvoip.users.store import UserStore
@@ -148,6 +149,24 @@ class AsyncUserStore:
     def remove_key(self, prefix: str) -> Deferred[None]:
         """See `IUserStore`."""
         return self._write(self._store.remove_key, prefix)
+
+    # Limits
+
+    def get_limits(self, aor: str) -> Deferred[AccountLimits]:
+        """See `LimitTable`, also for what follows."""
+        return self._thread(self._store.limits.get, aor)
+
+    def set_limits(self, aor: str, limits: AccountLimits) -> Deferred[None]:
+        """What is special about an account; UnknownAccount."""
+        return self._writes.run(lambda: self._thread(self._store.limits.set, aor, limits))
+
+    def all_limits(self) -> Deferred[dict[str, AccountLimits]]:
+        """Each account about which something is special."""
+        return self._thread(self._store.limits.all)
+
+    def add_day(self, day: str, changes: Mapping[str, tuple[int, float]]) -> Deferred[DayTotals]:
+        """Add to what was called in a day."""
+        return self._writes.run(lambda: self._thread(self._store.limits.add, day, changes))
 
     # Credentials
 

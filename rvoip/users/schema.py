@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-__all__ = ["HEAD", "VERSION_TABLE", "accounts", "api_keys", "changes", "credentials", "metadata"]
+__all__ = [
+    "HEAD",
+    "VERSION_TABLE",
+    "accounts",
+    "api_keys",
+    "call_days",
+    "call_limits",
+    "changes",
+    "credentials",
+    "metadata",
+]
 
 #: The revision of migrations/versions/ that makes these tables.
-HEAD = "0001"
+HEAD = "0002"
 
 #: Where Alembic keeps the revision; its usual name may be another library's in a shared database.
 VERSION_TABLE = "users_version"
@@ -70,4 +80,30 @@ changes = sa.Table(
     sa.Column("realm", sa.Text, nullable=False),
     sa.Column("username", sa.Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# What is special about the limits of an account's calls; NULL: as the configuration says.
+call_limits = sa.Table(
+    "call_limits",
+    metadata,
+    sa.Column("aor", _KEY, sa.ForeignKey("accounts.aor", ondelete="CASCADE"), primary_key=True),
+    sa.Column("calls", sa.Integer),
+    sa.Column("calls_a_minute", sa.Integer),
+    sa.Column("calls_a_day", sa.Integer),
+    sa.Column("minutes_a_day", sa.Integer),
+    # Names in order, with a space between.
+    sa.Column("allow", sa.Text),
+    sa.Column("group_name", sa.Text),
+    sqlite_with_rowid=False,
+)
+
+# What users have called in a day, "2026-11-24": how often, and for how many seconds.
+call_days = sa.Table(
+    "call_days",
+    metadata,
+    sa.Column("day", _KEY, primary_key=True),
+    sa.Column("aor", _KEY, primary_key=True),
+    sa.Column("calls", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sqlite_with_rowid=False,
 )

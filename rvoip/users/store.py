@@ -34,6 +34,7 @@ from rvoip.users.database import Database
 from rvoip.users.errors import AccountError, DuplicateAccount, StoreBusy, UnknownAccount
 from rvoip.users.importing import read_lines
 from rvoip.users.keys import KeyTable
+from rvoip.users.limits import LimitTable
 from rvoip.users.migrate import migrate
 from rvoip.users.passwords import HA1Set, PasswordHash, ha1_set
 from rvoip.users.records import Changes, Credential, ImportResult, Page, Snapshot
@@ -80,6 +81,7 @@ class UserStore:
         self.list_keys = self._keys.list
         self.remove_key = self._keys.remove
         self.touch_key = self._keys.touch
+        self.limits = LimitTable(self._database)
 
     def wall_now(self) -> float:
         """The wall time by which this store stamps, in seconds."""

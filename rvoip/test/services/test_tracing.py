@@ -172,7 +172,8 @@ class CollectorTests(RoleCase):
         """A call through two proxies is in one place, each message once, whichever of them tells of it."""
         text = '[registrar]\nauthenticate = false\n[trace]\nhep_listen = "127.0.0.1:9060"\n'
         role = self.run_role(text)
-        edge = self.other('[trace]\nhep = "udp:127.0.0.1:9060"\nhep_id = 7\n')
+        trust = f'[guard]\ntrusted = ["{HOST}"]\n'
+        edge = self.other(f'{trust}[trace]\nhep = "udp:127.0.0.1:9060"\nhep_id = 7\n')
         self.patch(edge.proxy, "authenticator", Anybody())
         self.reactor.advance(0.1)
         alice = self.phone("alice@example.test", "127.0.64.21")
