@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.server import ServerTransaction
+from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.transport.errors import TransportError
@@ -411,6 +412,10 @@ class ResponseContext:
             self.fork.cancel()
         self.proxy.ringing.remove(self)
         self.incoming.release()
+        if transaction.status < 200 and transaction.request.method == "BYE":
+            # Nobody answers it, but whoever sent it is gone (RFC 3261 section 15.1.1).
+            self._over(408)
+            self.proxy.forwarded_response(self, respond(transaction.request, 408))
         branches, self.branches = self.branches, []
         for branch in branches:
             if branch.client is not None and branch.client.answered:

@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from rvoip.protocols.sip.message import Response
 from rvoip.proxy.branch import Branch
+from rvoip.proxy.in_time import in_time
 from rvoip.proxy.redirect import contacts_of
 from rvoip.proxy.targets import Refused, Targets
 
@@ -62,15 +63,18 @@ def _redirected(targets: Targets | None, context: ResponseContext, branch: Branc
 def ask_for_more(context: ResponseContext, best: Branch) -> None:
     """All have failed: there may be somewhere else to go (a busy user's voicemail, another carrier)."""
     status = context.fork.finals[best.number]
-    waiting = Deferred.fromCoroutine(_more(context.targets, status, best.response))
+    waiting = Deferred.fromCoroutine(_more(context, status, best.response))
     waiting.addErrback(_nothing, context).addCallback(_go_on, context)
 
 
-async def _more(targets: Targets, status: int, response: Response | None) -> Targets | None:
-    if targets.on_failure is None:
+async def _more(context: ResponseContext, status: int, response: Response | None) -> Targets | None:
+    on_failure = context.targets.on_failure
+    if on_failure is None:
         return None
-    found = targets.on_failure(status, response)
-    return found if found is None or isinstance(found, Targets) else await found
+    found = on_failure(status, response)
+    if found is None or isinstance(found, Targets):
+        return found
+    return await in_time(context.proxy, found, on_failure)
 
 
 def _nothing(failure: Failure, context: ResponseContext) -> None:

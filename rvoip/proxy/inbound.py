@@ -21,6 +21,7 @@ from rvoip.proxy.branch import Branch
 from rvoip.proxy.context import ResponseContext
 from rvoip.proxy.dialogs import DIALOG_MAKING, Entered
 from rvoip.proxy.forward import breadth, loop_mark, looped, spent, unknown_extensions
+from rvoip.proxy.in_time import in_time
 from rvoip.proxy.record_route import goes_by_flow
 from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Destination, NobodyThere, Refused, Targets
@@ -236,7 +237,7 @@ class Inbound:
         for router in self.proxy.routers:
             found = router.route(request, context)
             if found is not None and not isinstance(found, Targets):
-                found = await found
+                found = await in_time(self.proxy, found, router)
             if found is not None:
                 return found
         return None

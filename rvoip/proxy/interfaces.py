@@ -113,7 +113,8 @@ class IRouter(Interface):
 
         Raise `Refused` (or fail with it) to answer in place of sending on. The `Request` is not to be
         changed: new Request-URIs and headers go into the `Destination`s. Any other failure is a 500 and a
-        line in the log. A CANCEL that comes meanwhile ends the request; what is found then is dropped.
+        line in the log; a decision that takes longer than 64*T1 is cancelled, and a 504. A CANCEL that comes
+        meanwhile ends the request; what is found then is dropped.
         """
 
 

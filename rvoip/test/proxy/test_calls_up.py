@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+from twisted.internet.defer import Deferred
+
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.proxy.calls import LONGEST, Call, Calls
@@ -61,6 +63,19 @@ class TrackingTests(CallsBase):
         _, incoming = self.talk(scene, scene.phone("alice"), scene.phone("bob"))
         scene.result(incoming.bye())
         self.assertEqual(self.ended, [("c1", "bye")])
+
+    def test_hung_up_on_a_dead_phone(self) -> None:
+        """Nobody answers the BYE, and its sender is not told so (RFC 4320); the call is over all the same."""
+        scene = self.begin()
+        alice, bob = scene.phone("alice"), scene.phone("bob")
+        call, _ = self.talk(scene, alice, bob)
+        bob.wire.close()
+        Deferred.fromCoroutine(call.bye()).addErrback(lambda failure: None)
+        scene.advance(20)
+        self.assertEqual(self.ended, [])
+        scene.advance(20)
+        self.assertEqual(self.ended, [("c1", "bye")])
+        self.assertEqual([one.status for one in alice.received(408)], [])  # type: ignore[union-attr]
 
     def test_by_way_of_another_user(self) -> None:
         """The call comes by twice, and is one: from who called to who answered, and one BYE reaches each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
@@ -255,6 +256,35 @@ class RouterTests(Base):
         alice.send(alice.request())
         self.assertEqual(alice.starts(), ["500 INVITE"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertClean(scene)
+
+    def test_one_that_never_answers_is_504(self) -> None:
+        scene = self.scene()
+        alice = scene.peer("alice")
+        scene.proxy.routers = (Says(lambda request, context: Deferred()),)
+        alice.send(alice.request())
+        scene.advance(31)
+        self.assertEqual(alice.starts(), ["100 INVITE"])
+        scene.advance(2)
+        self.assertEqual(alice.starts()[:1], ["504 INVITE"])
+        alice.send(alice.request("MESSAGE"))
+        scene.advance(40)
+        self.assertClean(scene)
+
+    def test_one_that_never_says_what_comes_next(self) -> None:
+        """All have failed, and it is asked for more: the caller hears how they failed."""
+        scene = self.scene()
+        alice, one = scene.peer("alice"), scene.peer("one")
+        targets = Targets(
+            [[Destination(sip(f"sip:bob@{one.address}"))]], on_failure=lambda status, response: Deferred()
+        )
+        scene.proxy.routers = (Says(targets),)
+        alice.send(alice.request())
+        one.send(one.answer(one.one(), 486))
+        scene.advance(31)
+        self.assertEqual(alice.starts(), ["100 INVITE"])
+        scene.advance(2)
+        self.assertEqual(alice.starts()[:1], ["486 INVITE"])
         self.assertClean(scene)
 
 
