@@ -14,7 +14,8 @@ from setuptools import setup
 COMPILED = """
     auth/nonce auth/replay auth/verify
     common/wheel
-    protocols/dialog/answered protocols/dialog/client protocols/dialog/server protocols/dialog/timers
+    protocols/dialog/answered protocols/dialog/client protocols/dialog/concluded
+    protocols/dialog/server protocols/dialog/timers
     protocols/dialog/transaction protocols/dialog/transactions
     protocols/sip/address protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar
     protocols/sip/headers protocols/sip/message protocols/sip/names protocols/sip/reader

@@ -450,11 +450,14 @@ class ResponseContext:
             # It may come again for 64*T1, but not be sent anywhere else.
             branch.request = None
             branch.targets = []
-            if not self.fork.pending:
+            if not self.fork.any_pending:
                 self.transaction.on_cancel = None
         self._respond(response, branch)
         if first:
             self.proxy.forwarded_response(self, response)
+        if response.status >= 200:
+            # What stays for 64*T1 is to stay small.
+            self.transaction.request.forget_typed()
 
     def _respond(self, response: Response, branch: Branch | None) -> None:
         """Send a response upstream: that of a branch, or one of our own."""

@@ -54,9 +54,10 @@ class Fork:
         self._more = more
         self._count = 0
         self._groups = [self._number(size) for size in groups]
-        self._group: set[int] = set()
+        # Sets of branches, a bit each: what stays with a call for 64*T1 is to be small.
+        self._group = 0
         """The branches of the group that was started last."""
-        self._pending: set[int] = set()
+        self._pending = 0
         self._final: dict[int, int] = {}
         self._refused = False
         """Whether a 6xx came."""
@@ -87,20 +88,28 @@ class Fork:
     @property
     def pending(self) -> frozenset[int]:
         """Branches that have no final response."""
-        return frozenset(self._pending)
+        return frozenset(self._members(self._pending))
+
+    @property
+    def any_pending(self) -> bool:
+        """Whether any branch has no final response."""
+        return self._pending != 0
+
+    def _members(self, branches: int) -> list[int]:
+        return [number for number in range(self._count) if branches >> number & 1]
 
     def start(self) -> range:
         """The branches of the next group, which count as pending from now on."""
         branches = self._groups.pop(0)
-        self._group = set(branches)
-        self._pending.update(branches)
+        self._group = _bits(branches)
+        self._pending |= self._group
         return branches
 
     def join(self, size: int) -> range:
         """So many further branches in the group that is under way."""
         branches = self._number(size)
-        self._group.update(branches)
-        self._pending.update(branches)
+        self._group |= _bits(branches)
+        self._pending |= _bits(branches)
         return branches
 
     def insert(self, sizes: Iterable[int]) -> list[range]:
@@ -127,8 +136,8 @@ class Fork:
             if status == 100 or self._done:
                 return []
             return [("forward", branch)]
-        was_pending = branch in self._pending
-        self._pending.discard(branch)
+        was_pending = self._pending >> branch & 1
+        self._pending &= ~(1 << branch)
         if status < 300:
             if not self._invite and self._done:
                 return []
@@ -146,7 +155,7 @@ class Fork:
 
     def drop(self, branch: int) -> list[Action]:
         """A branch has ended and others stand for it: it was redirected."""
-        self._pending.discard(branch)
+        self._pending &= ~(1 << branch)
         return self._ended()
 
     def _ended(self) -> list[Action]:
@@ -164,7 +173,7 @@ class Fork:
     def _may_go_on(self) -> bool:
         if self._go_on is None:
             return True
-        statuses = [self._final[branch] for branch in self._group if branch in self._final]
+        statuses = [self._final[branch] for branch in self._members(self._group) if branch in self._final]
         return all(status in self._go_on for status in statuses)
 
     def cancel(self) -> list[Action]:
@@ -179,7 +188,7 @@ class Fork:
     def _cancel_pending(self) -> list[Action]:
         if not self._invite:
             return []
-        return [("cancel", branch) for branch in sorted(self._pending)]
+        return [("cancel", branch) for branch in self._members(self._pending)]
 
     def _best(self) -> int:
         final = self._final
@@ -200,3 +209,7 @@ class Fork:
             # A branch that never answered says less than one that did.
             return (family, 0 if status in _TELLING else 2 if status == 408 else 1)
         return (family, 1 if status == 503 else 0)
+
+
+def _bits(branches: range) -> int:
+    return (1 << branches.stop) - (1 << branches.start)

@@ -123,7 +123,12 @@ class ClientTransaction:
                 self._ack = ack_for_failure(self.request, response).to_bytes()
             self._send(self._ack)
         if machine.state != before:
-            self._arm()
+            if not self.invite and status >= 200 and not actions & END:
+                # Only Timer K is left: see `rvoip.protocols.dialog.concluded`.
+                self._forget()
+                self._layer.conclude(self.key)
+            else:
+                self._arm()
             if self._cancel is not None and machine.state == PROCEEDING:
                 self._send_cancel()
         if actions & PASS:

@@ -17,6 +17,7 @@ from zope.interface import classImplements
 from rvoip.common.wheel import TimerWheel
 from rvoip.protocols.dialog.answered import AnsweredRequests
 from rvoip.protocols.dialog.client import ClientTransaction
+from rvoip.protocols.dialog.concluded import ConcludedRequests
 from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.dialog.timers import Timers
 from rvoip.protocols.sip.build import MAGIC, respond, via_value
@@ -104,6 +105,7 @@ class TransactionLayer:
         self._invites = 0
         self._accepted = 0
         self._answered = AnsweredRequests(self.timers.lifetime)
+        self._concluded = ConcludedRequests(self.timers.t4)
         self._sweeping = False
         # Below this nothing can be above its limit, and none has to be looked at.
         self._many = min(self.limits.invite, self.limits.other, self.limits.client)
@@ -241,7 +243,8 @@ class TransactionLayer:
     def _response(self, response: Response, flow: Flow) -> None:
         self.responses_received[response.status // 100] += 1
         branch = response.via.branch
-        client = self._clients.get(f"{branch}|{response.cseq.method}") if branch else None
+        key = f"{branch}|{response.cseq.method}"
+        client = self._clients.get(key) if branch else None
         if client is not None:
             try:
                 client.receive(response)
@@ -249,6 +252,8 @@ class TransactionLayer:
                 _log.failure(
                     "A response of {call_id} could not be processed", call_id=response.get("call-id")
                 )
+            return
+        if self._concluded.knows(key):
             return
         self.unmatched += 1
         if self.user is not None:
@@ -358,6 +363,12 @@ class TransactionLayer:
     def remove_client(self, client: ClientTransaction) -> None:
         """Forget the transaction."""
         self._clients.pop(client.key, None)
+
+    def conclude(self, key: str) -> None:
+        """Absorb whatever response to the request of this key comes within Timer K (RFC 3261 section
+        17.1.2.2).
+        """
+        self._concluded.add(key, self.now())
 
     def pass_ack(self, request: Request, flow: Flow) -> None:
         """Give an ACK of a 2xx to the user."""

@@ -315,6 +315,12 @@ class Message:
             [value for value in self.values(name) if value.lower() not in known] if name in self.names else []
         )
 
+    def forget_typed(self) -> None:
+        """Drop the typed values that were read: they take more memory than the text, and are read again when
+        asked for.
+        """
+        self._typed = {}
+
     # Writing.
 
     @property
