@@ -9,10 +9,11 @@ from rvoip.protocols.sip.uri import SipURI, escape_user, parse_uri
 from rvoip.proxy.numbers import NumberPlan, bare_number
 from rvoip.proxy.pattern import Pattern, PatternError, expand
 
-__all__ = ["Rewrite", "TargetURI", "dialled"]
+__all__ = ["Rewrite", "TargetURI", "dialled", "harmless"]
 
 _NUMBERLIKE = re.compile(r"\+?[0-9\-.() /]+\Z")
 _PLAIN = re.compile(r"[0-9A-Za-z+*#._\-]+\Z")
+_PLAIN_PARAMS = re.compile(r"[0-9A-Za-z+*#._\-;=:]*\Z")
 
 
 def dialled(uri: SipURI) -> str:
@@ -20,6 +21,24 @@ def dialled(uri: SipURI) -> str:
     user = uri.user_unescaped or ""
     number, semicolon, _ = user.partition(";")
     return number if semicolon and _NUMBERLIKE.match(number) else user
+
+
+def harmless(uri: SipURI) -> SipURI:
+    """The URI, if what was dialled may go to a gateway, without the separators of a written number.
+
+    There it becomes part of a dial string, in which other characters may mean something: `SIPParseError` for
+    those that no number and no name needs.
+    """
+    user = uri.user_unescaped or ""
+    number = dialled(uri)
+    if not number:
+        return uri
+    params = user[len(number) :]
+    plain = number if _PLAIN.match(number) else bare_number(number)
+    if plain is None or not _PLAIN_PARAMS.match(params):
+        raise SIPParseError("Unexpected characters in the number")
+    made = escape_user(plain) + params
+    return uri if made == uri.user else uri.replace(user=made)
 
 
 class Rewrite:

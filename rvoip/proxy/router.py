@@ -17,7 +17,7 @@ from rvoip.proxy.interfaces import IRouter
 from rvoip.proxy.numbers import NumberPlan
 from rvoip.proxy.pattern import PatternError
 from rvoip.proxy.peers import Peers
-from rvoip.proxy.rewrite import dialled
+from rvoip.proxy.rewrite import dialled, harmless
 from rvoip.proxy.routes import Found, RouteTable
 from rvoip.proxy.targets import Destination, Refused, Targets
 
@@ -218,6 +218,8 @@ class Router:
             new = route.rewrite.uri(uri)
             if route.to is not None:
                 new = route.to.uri(new, found.groups)
+            if (route.prefix or route.regex) and (route.set_name or not context.domains.serves(new)):
+                new = harmless(new)
         except (PatternError, SIPParseError):
             raise Refused(484, stateless=True) from None
         open_to_all = route.public or asked.for_all

@@ -102,6 +102,35 @@ class RoutesTests(RouterBase):
         self.call("sip:030-1234567@example.test")
         self.assertEqual(self.arrived(self.gw), "sip:+49301234567@10.0.2.2;transport=udp")
 
+    def test_what_is_dialled_is_data(self) -> None:
+        """What goes to a gateway becomes part of a dial string there."""
+        self.make(route("sip:10.0.2.2", prefix="3"), route("sip:10.0.2.3", domain="other.test"))
+        for user, sent in (
+            ("300", "300"),
+            ("300*21#", "300*21%23"),
+            ("%33%30%30", "300"),
+            ("3(030)12-34", "30301234"),
+            ("300;isub=12;phone-context=example.test", "300;isub=12;phone-context=example.test"),
+            ("300x-ray_1.A", "300x-ray_1.A"),
+        ):
+            self.call(f"sip:{user}@example.test")
+            self.assertEqual(self.arrived(self.gw), f"sip:{sent}@10.0.2.2")
+        for user in (
+            "300&Zap/1",
+            "300%0d%0aX:1",
+            "3%40evil.test",
+            "3'--",
+            "3%00",
+            "300;isub=1&x",
+            "3,0",
+            "3$(x)",
+            "3%c3%a9",
+        ):
+            self.call(f"sip:{user}@example.test")
+            self.assertEqual(self.refused(), 484, user)
+        self.call("sip:o'neill&son@other.test")
+        self.assertEqual(self.arrived(self.gw2), "sip:o'neill&son@10.0.2.3")
+
     def test_a_user_comes_first(self) -> None:
         scene = self.make(route("sip:10.0.2.2", prefix="1"))
         scene.places.bind("110", f"sip:110@{self.gw2.address}")
