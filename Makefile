@@ -19,7 +19,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 COMPILED ?= $(VENV)-compiled
-JOBS ?= 2
+# Many tests wait for a server more than they compute.
+JOBS ?= 3
 SOAK_INPUTS ?= 1000000
 SOAK_MINUTES ?= 10
 SOAK_KILLS ?= 20
@@ -42,11 +43,19 @@ override BENCH_DIR := $(abspath $(BENCH_DIR))
 export BENCH_DIR
 endif
 
+# Tests start servers and commands by the hundred: without bytecode each would compile all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
-.PHONY: run test test-compiled interop lint docs bench bench-compiled bench-overload bench-smoke soak clean
+.PHONY: install compile run test test-compiled interop lint docs bench bench-compiled bench-overload bench-smoke soak clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/rvoip demo
+
+# For all other targets at once, but for what is compiled.
+install: $(addprefix $(VENV)/.installed-,test interop lint docs)
+
+compile: $(COMPILED)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m twisted.trial -j$(JOBS) $(TESTS)
@@ -104,7 +113,7 @@ $(VENV)/.made:
 $(COMPILED)/.installed: setup.cfg setup.py pyproject.toml $(shell find rvoip -name '*.py') | $(VENV)/.made
 	$(PYTHON) -m venv $(COMPILED)
 	rm -rf build
-	RVOIP_COMPILE=1 $(COMPILED)/bin/pip install -qq --disable-pip-version-check --force-reinstall --no-deps .
+	MYPY_CACHE_DIR=build/types RVOIP_COMPILE=1 $(COMPILED)/bin/pip install -qq --disable-pip-version-check --force-reinstall --no-deps .
 	$(COMPILED)/bin/pip install -qq --disable-pip-version-check 'rvoip[test]'
 	@touch $@
 

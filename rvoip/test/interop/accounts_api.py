@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from rvoip.test.interop.processes import free_port
+from rvoip.test.interop.addresses import free_port
 from rvoip.testing.certificates import Authority
 from rvoip.users.passwords import ha1_set
 

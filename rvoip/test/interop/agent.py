@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import rvoip
-from rvoip.test.interop.processes import PATIENCE, Process, free_port, until
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.phone import EventPhone
+from rvoip.test.interop.processes import Process, until
 from rvoip.test.interop.roles import DOMAIN
 
 __all__ = ["AgentPhone"]
 
 
-class AgentPhone:
+class AgentPhone(EventPhone):
     """A user agent of ours; `answer` is the status that it gives to each call, 0 to wait for a command."""
 
     def __init__(
@@ -31,7 +33,7 @@ class AgentPhone:
         name: str = "",
         **settings: Any,
     ) -> None:
-        self.name = name or f"agent-{user}"
+        name = name or f"agent-{user}"
         self.host = host
         self.port = free_port(host)
         settings = {
@@ -47,57 +49,15 @@ class AgentPhone:
         }
         script = str(Path(__file__).with_name("agent_phone.py"))
         root = str(Path(rvoip.__file__).parent.parent)
-        self.process = Process(
-            self.name,
-            [sys.executable, script, json.dumps(settings)],
-            folder,
-            stdin=True,
-            environment={"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
-        )
+        environment = {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+        command = [sys.executable, script, json.dumps(settings)]
+        super().__init__(name, Process(name, command, folder, stdin=True, environment=environment))
         self.wait("ready")
 
     @property
     def address(self) -> str:
         """host:port that it listens on."""
         return f"{self.host}:{self.port}"
-
-    def close(self) -> None:
-        """End it at once."""
-        self.process.kill()
-
-    def quit(self) -> None:
-        """Let it end; nothing may have gone wrong."""
-        self.do("quit")
-        assert self.process.wait() == 0, self.process.output
-        assert "Traceback" not in self.process.output, self.process.output
-
-    def do(self, name: str, **arguments: Any) -> None:
-        """Give a command."""
-        self.process.write(json.dumps({"do": name, **arguments}))
-
-    def events(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
-        """The events of a kind, in their order; with `fields`, those that have these values."""
-        found = []
-        for line in self.process.output.split("\n")[:-1]:
-            if line.startswith("{"):
-                event = json.loads(line)
-                if event["event"] == kind and all(event.get(name) == value for name, value in fields.items()):
-                    found.append(event)
-        return found
-
-    def wait(self, kind: str, patience: float = PATIENCE, count: int = 1, **fields: Any) -> dict[str, Any]:
-        """Wait for an event of this kind with these values, the `count`th one; returns it."""
-
-        def came() -> bool:
-            if self.process.ended is not None:
-                raise self.process.failure(f"ended with status {self.process.ended}")
-            return len(self.events(kind, **fields)) >= count
-
-        try:
-            until(came, f"event {kind}", patience)
-        except AssertionError:
-            raise self.process.failure(f"had no event {kind} {fields} ({count})") from None
-        return self.events(kind, **fields)[count - 1]
 
     # What a user does.
 

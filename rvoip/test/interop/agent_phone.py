@@ -123,12 +123,13 @@ class Phone(EventsMixin):
         self.mine = settings
         host, user = settings["host"], settings["user"]
         transport = TransportLayer(reactor)
+        t1 = settings.get("t1") or 0.5
         layer = TransactionLayer(
             transport,
             TimerWheel(reactor),
             reactor.seconds,
             TokenSource(),
-            Timers(settings.get("t1") or 0.5),
+            Timers(t1, 8 * t1, 10 * t1),
             user=self,
         )
         transport.receiver = layer
@@ -265,7 +266,7 @@ class Phone(EventsMixin):
         tell("state", dialogs=len(self), transactions=self.layer.clients + self.layer.servers)
 
     def do_quit(self) -> None:
-        reactor.callLater(0.1, reactor.stop)
+        reactor.callLater(0.02, reactor.stop)  # what was written goes out before
 
     def change(self, done: Deferred[Response]) -> None:
         """Tell what becomes of a request."""

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rvoip.test.interop.processes import PATIENCE, Process, free_port, peer, until
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.phone import TalkingPhone
+from rvoip.test.interop.processes import PATIENCE, Process, peer, until
 
 __all__ = ["Baresip"]
 
@@ -41,10 +43,10 @@ call_max_calls {calls}
 """
 
 
-class Baresip:
+class Baresip(TalkingPhone):
     """A phone with one account; it is registered once `registered()` returns.
 
-    Its output has all SIP messages. `events` are those of ctrl_tcp, in their order.
+    Its output has all SIP messages. Its events are those of ctrl_tcp, which name their kind in `type`.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Baresip:
         self.user = address.partition("@")[0]
         self.name = name or f"baresip-{self.user}"
         self.host = host
-        self.events: list[dict[str, Any]] = []
+        self._events: list[dict[str, Any]] = []
         self._received = b""
         home = folder / f"{self.name}.d"
         home.mkdir()
@@ -113,12 +115,7 @@ class Baresip:
     def close(self) -> None:
         """End it at once: it unregisters nothing."""
         self._control.close()
-        self.process.kill()
-
-    def quit(self) -> None:
-        """Let it hang up, unregister and end."""
-        self.do("quit")
-        assert self.process.wait() == 0, self.process.output
+        super().close()
 
     # ctrl_tcp: netstrings of JSON.
 
@@ -155,26 +152,18 @@ class Baresip:
             message = json.loads(rest[:size])
             self._received = rest[size + 1 :]
             if message.get("event"):
-                self.events.append(message)
+                self._events.append(message)
             elif answers is not None:
                 answers.append(message)
 
-    def wait(self, kind: str, patience: float = PATIENCE, count: int = 1) -> dict[str, Any]:
-        """Wait for the event of this type, the `count`th one; returns it."""
+    def _told(self, kind: str) -> list[dict[str, Any]]:
+        self._read()
+        return [event for event in self._events if event["type"] == kind]
 
-        def came() -> bool:
-            self._read()
-            return len(self.heard(kind)) >= count
-
-        try:
-            until(came, f"event {kind}", patience)
-        except AssertionError:
-            raise self.process.failure(f"had no event {kind} ({count}); its events: {self.events}") from None
-        return self.heard(kind)[count - 1]
-
-    def heard(self, kind: str) -> list[dict[str, Any]]:
-        """All events of this type so far."""
-        return [event for event in self.events if event["type"] == kind]
+    def forget(self) -> None:
+        """Wait for new events from now on."""
+        self._read()
+        self._events.clear()
 
     # What a user does.
 
@@ -236,27 +225,11 @@ class Baresip:
         if not re.search(reason, event["param"]):
             raise self.process.failure(f"closed the call for {event['param']!r}, not {reason!r}")
 
-    def hears(self, more: int = 10) -> None:
-        """Wait until that many more packets of sound have come in."""
-        before = self._packets()
-        until(lambda: self._packets() >= before + more, f"{self.name} hears {more} packets more")
-
-    def _packets(self) -> int:
+    def packets(self) -> int:
+        """How many packets of sound have come in."""
         return sum(map(int, re.findall(r"psent=\d+ rcvd=(\d+)", self.do("audio_debug"))))
 
     # What is seen on its wire: its trace has each message as it was sent or received.
-
-    def sent(self, pattern: str) -> list[str]:
-        """The messages that it sent, retransmissions too, whose text matches."""
-        return [text for text, ours in self._messages() if ours and re.search(pattern, text, re.M)]
-
-    def received(self, pattern: str) -> list[str]:
-        """The messages that it received whose text matches."""
-        return [text for text, ours in self._messages() if not ours and re.search(pattern, text, re.M)]
-
-    def receives(self, pattern: str) -> str:
-        """Wait for a message; returns its text."""
-        return until(lambda: self.received(pattern), f"{self.name} receives {pattern!r}")[0]
 
     def _messages(self) -> list[tuple[str, bool]]:
         found = []

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.kamailio import Kamailio
 from rvoip.test.interop.pjsip import PJSIP
@@ -19,8 +20,8 @@ from rvoip.test.interop.sipp import SIPp
 
 __all__ = ["HOST", "InteropTestCase"]
 
-HOST = "127.0.70.1"
-"""Where the role under test is. Each peer has an address of its own, from 127.0.70.11 on."""
+HOST = address(1)
+"""Where the role under test is. Each peer has an address of its own, of the same network."""
 
 
 class Overdue(Exception):
@@ -50,7 +51,7 @@ class InteropTestCase(SynchronousTestCase):
     def host(self) -> str:
         """An address for one more peer."""
         self._hosts += 1
-        return f"127.0.70.{self._hosts}"
+        return address(self._hosts)
 
     def role(self, host: str = HOST, tables: Mapping[str, str] | None = None, **options: Any) -> Role:
         """A role that runs until the test ends; an error in its log fails the test."""

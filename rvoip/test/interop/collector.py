@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from rvoip.test.interop.processes import Process, free_port, peer
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.processes import Process, peer
 
 __all__ = ["Captured", "Collector"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from rvoip.test.interop.processes import PATIENCE, Process, peer, until
+from rvoip.test.interop.phone import EventPhone
+from rvoip.test.interop.processes import Process, peer
 from rvoip.test.interop.roles import DOMAIN
 
 __all__ = ["JsSIP"]
@@ -18,7 +19,7 @@ _MODULES = Path("/usr/local/lib/rvoip-peers/node_modules")
 """Where tools/install-peers.sh puts what Node needs; NODE_PATH is looked at first."""
 
 
-class JsSIP:
+class JsSIP(EventPhone):
     """A phone in a browser's place; see jssip_phone.js for its commands and events."""
 
     def __init__(
@@ -43,7 +44,7 @@ class JsSIP:
         modules = next((place for place in places if (place / "jssip").is_dir()), None)
         if modules is None:
             raise SkipTest("JsSIP is not installed: tools/install-peers.sh")
-        self.name = name or f"jssip-{user}"
+        name = name or f"jssip-{user}"
         settings: dict[str, Any] = {
             "url": url,
             "uri": f"sip:{user}@{domain}",
@@ -58,45 +59,8 @@ class JsSIP:
             settings["ca"] = str(ca)
         script = str(Path(__file__).with_name("jssip_phone.js"))
         environment = {"NODE_PATH": str(modules)}
-        self.process = Process(
-            self.name,
-            [peer("node"), script, json.dumps(settings)],
-            folder,
-            stdin=True,
-            environment=environment,
-        )
-
-    def close(self) -> None:
-        """End it at once."""
-        self.process.kill()
-
-    def do(self, name: str, argument: Any = None) -> None:
-        """Give a command."""
-        self.process.write(json.dumps([name, argument]))
-
-    def events(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
-        """The events of a kind, in their order; with `fields`, those that have these values."""
-        found = []
-        for line in self.process.output.split("\n")[:-1]:
-            if line.startswith('{"event"'):
-                event = json.loads(line)
-                if event["event"] == kind and all(event.get(name) == value for name, value in fields.items()):
-                    found.append(event)
-        return found
-
-    def wait(self, kind: str, patience: float = PATIENCE, count: int = 1, **fields: Any) -> dict[str, Any]:
-        """Wait for an event of this kind with these values, the `count`th one; returns it."""
-
-        def came() -> bool:
-            if self.process.ended is not None:
-                raise self.process.failure(f"ended with status {self.process.ended}")
-            return len(self.events(kind, **fields)) >= count
-
-        try:
-            until(came, f"event {kind}", patience)
-        except AssertionError:
-            raise self.process.failure(f"had no event {kind} {fields} ({count})") from None
-        return self.events(kind, **fields)[count - 1]
+        command = [peer("node"), script, json.dumps(settings)]
+        super().__init__(name, Process(name, command, folder, stdin=True, environment=environment))
 
     # What a user does.
 
@@ -106,7 +70,7 @@ class JsSIP:
 
     def call(self, uri: str) -> None:
         """Call somebody."""
-        self.do("call", uri)
+        self.do("call", uri=uri)
 
     def rings(self) -> str:
         """Wait for a call to come in, and ring; returns its Call-ID."""

@@ -120,7 +120,7 @@ agent.on('newRTCSession', (data) => {
 
 const media = { mediaConstraints: { audio: false, video: false } };
 const commands = {
-  call: (uri) => agent.call(uri, media),
+  call: ({ uri }) => agent.call(uri, media),
   answer: () => session.answer(media),
   refuse: () => session.terminate({ status_code: 486 }),
   hang_up: () => session.terminate(),
@@ -138,8 +138,8 @@ const commands = {
 };
 
 require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
-  const [name, argument] = JSON.parse(line);
-  commands[name](argument);
+  const { do: name, ...given } = JSON.parse(line);
+  commands[name](given);
 }).on('close', () => process.exit(0));
 
 agent.start();

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rvoip.test.interop.addresses import free_port
 from rvoip.test.interop.ping import ping
-from rvoip.test.interop.processes import Process, free_port, peer, until
+from rvoip.test.interop.processes import Process, peer, until
 
 __all__ = ["Kamailio"]
 

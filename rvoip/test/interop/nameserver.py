@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rvoip.test.interop.processes import Process, free_port
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.processes import Process
 
 __all__ = ["NameServer"]
 

@@ -7,17 +7,17 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from rvoip.test.interop.processes import PATIENCE, Process, until
+from rvoip.test.interop.phone import EventPhone, TalkingPhone
+from rvoip.test.interop.processes import Process
 from rvoip.test.interop.roles import DOMAIN
 
 __all__ = ["PJSIP"]
 
 
-class PJSIP:
+class PJSIP(EventPhone, TalkingPhone):
     """A phone with one account; see pjsip_phone.py for its commands and events."""
 
     _ports = 30000
@@ -47,8 +47,8 @@ class PJSIP:
         """
         if importlib.util.find_spec("pjsua2") is None:
             raise SkipTest("PJSIP is not installed: pip install rvoip[interop]")
-        self.name = name or f"pjsip-{user}"
-        self.wire = folder / f"{self.name}.messages"
+        name = name or f"pjsip-{user}"
+        self.wire = folder / f"{name}.messages"
         PJSIP._ports += 20
         settings = {
             "user": user,
@@ -69,45 +69,9 @@ class PJSIP:
             "log": str(self.wire),
         }
         script = str(Path(__file__).with_name("pjsip_phone.py"))
-        self.process = Process(self.name, [sys.executable, script, json.dumps(settings)], folder, stdin=True)
+        command = [sys.executable, script, json.dumps(settings)]
+        super().__init__(name, Process(name, command, folder, stdin=True))
         self.wait("ready")
-
-    def close(self) -> None:
-        """End it at once."""
-        self.process.kill()
-
-    def quit(self) -> None:
-        """Let it hang up, unregister and end."""
-        self.do("quit")
-        assert self.process.wait() == 0, self.process.output
-
-    def do(self, name: str, **arguments: Any) -> None:
-        """Give a command."""
-        self.process.write(json.dumps({"do": name, **arguments}))
-
-    def events(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
-        """The events of a kind, in their order; with `fields`, those that have these values."""
-        found = []
-        for line in self.process.output.split("\n")[:-1]:
-            if line.startswith("{"):
-                event = json.loads(line)
-                if event["event"] == kind and all(event.get(name) == value for name, value in fields.items()):
-                    found.append(event)
-        return found
-
-    def wait(self, kind: str, patience: float = PATIENCE, count: int = 1, **fields: Any) -> dict[str, Any]:
-        """Wait for an event of this kind with these values, the `count`th one; returns it."""
-
-        def came() -> bool:
-            if self.process.ended is not None:
-                raise self.process.failure(f"ended with status {self.process.ended}")
-            return len(self.events(kind, **fields)) >= count
-
-        try:
-            until(came, f"event {kind}", patience)
-        except AssertionError:
-            raise self.process.failure(f"had no event {kind} {fields} ({count})") from None
-        return self.events(kind, **fields)[count - 1]
 
     # What a user does.
 
@@ -168,31 +132,15 @@ class PJSIP:
         """Wait until a call ends that it was offered and did not answer: it was cancelled."""
         self.failed(487)
 
-    def hears(self, more: int = 10) -> None:
-        """Wait until that many more packets of sound have come in."""
-        before = self._packets()
-        until(lambda: self._packets() >= before + more, f"{self.name} hears {more} packets more")
-
-    def _packets(self) -> int:
+    def packets(self) -> int:
+        """How many packets of sound have come in."""
         known = len(self.events("packets"))
         self.do("packets")
         return int(self.wait("packets", count=known + 1)["received"])
 
     # What is seen on its wire.
 
-    def sent(self, pattern: str) -> list[str]:
-        """The messages that it sent whose text matches."""
-        return self._messages("TX", pattern)
-
-    def received(self, pattern: str) -> list[str]:
-        """The messages that it received whose text matches."""
-        return self._messages("RX", pattern)
-
-    def receives(self, pattern: str) -> str:
-        """Wait for a message; returns its text."""
-        return until(lambda: self.received(pattern), f"{self.name} receives {pattern!r}")[0]
-
-    def _messages(self, way: str, pattern: str) -> list[str]:
+    def _messages(self) -> list[tuple[str, bool]]:
         text = self.wire.read_text("utf-8", "replace").replace("\r", "") if self.wire.exists() else ""
-        found = re.findall(rf"{way} \d+ bytes [^\n]*:\n(.*?)\n--end msg--", text, re.S)
-        return [message for message in found if re.search(pattern, message, re.M)]
+        found = re.findall(r"(TX|RX) \d+ bytes [^\n]*:\n(.*?)\n--end msg--", text, re.S)
+        return [(message, way == "TX") for way, message in found]

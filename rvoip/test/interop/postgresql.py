@@ -15,7 +15,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
-from rvoip.test.interop.processes import Process, free_port, until
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.processes import Process, until
 
 __all__ = ["PostgreSQLServer", "shared_postgresql"]
 

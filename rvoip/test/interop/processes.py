@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import random
 import re
+import select
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import ClassVar, TypeVar
 
 from twisted.trial.unittest import SkipTest
 
-__all__ = ["PATIENCE", "Process", "free_port", "peer", "run", "until"]
+__all__ = ["PATIENCE", "Process", "peer", "run", "until"]
 
 PATIENCE = 15.0
 """Seconds that something may take that a phone does at once, on a machine that is busy."""
@@ -49,27 +48,6 @@ def until(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {patience:g} s: {what}; it is {result!r}")
         time.sleep(_LOOK)
-
-
-def free_port(host: str) -> int:
-    """A port that is free for UDP and TCP on this address.
-
-    Of four digits, because sipsak cuts off a fifth, and none that the system gives to a client by itself.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for _ in range(100):
-        port = random.randrange(5100, 9900)
-        with (
-            socket.socket(family, socket.SOCK_STREAM) as stream,
-            socket.socket(family, socket.SOCK_DGRAM) as datagram,
-        ):
-            try:
-                stream.bind((host, port))
-                datagram.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError(f"no free port on {host}")
 
 
 def run(
@@ -149,9 +127,13 @@ class Process:
     @property
     def output(self) -> str:
         """All that it has written since it was started."""
+        return self.octets().decode("utf-8", "replace")
+
+    def octets(self, after: int = 0) -> bytes:
+        """What it has written since it was started, but for the first `after` octets."""
         with self.log.open("rb") as log:
-            log.seek(self.begin)
-            return log.read().decode("utf-8", "replace")
+            log.seek(self.begin + after)
+            return log.read()
 
     @property
     def mark(self) -> int:
@@ -190,10 +172,14 @@ class Process:
 
     def wait(self, patience: float = PATIENCE) -> int:
         """Wait for its end; returns its exit status, or minus the signal that ended it."""
-        try:
-            return self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            raise self.failure(f"did not end in {patience:g} s") from None
+        if self._process.poll() is None:
+            end = os.pidfd_open(self.pid)
+            try:
+                if not select.select([end], [], [], patience)[0]:
+                    raise self.failure(f"did not end in {patience:g} s")
+            finally:
+                os.close(end)
+        return self._process.wait()
 
     def signal(self, number: int) -> None:
         """Send a signal to the process alone."""

@@ -9,7 +9,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from rvoip.test.interop.processes import Process, free_port, peer, until
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.processes import Process, peer, until
 
 __all__ = ["RedisServer", "shared_redis"]
 

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 
 import rvoip
 from rvoip.test.interop.activation import HeldSockets
+from rvoip.test.interop.addresses import free_port
 from rvoip.test.interop.ping import ping
-from rvoip.test.interop.processes import PATIENCE, Process, free_port, run, until
+from rvoip.test.interop.processes import PATIENCE, Process, run, until
 from rvoip.testing.certificates import Authority
 
 __all__ = ["DOMAIN", "Role", "command"]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rvoip.mediacontrol.bencode import decode, encode
-from rvoip.test.interop.processes import Process, free_port, peer, until
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.processes import Process, peer, until
 
 __all__ = ["RTPEngine"]
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rvoip.test.interop.processes import Process, free_port, peer
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.processes import Process, peer
 
 __all__ = ["SIPp"]
 

@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from rvoip.test.interop.processes import Process, free_port, peer, run, until
+from rvoip.test.interop.addresses import free_port
+from rvoip.test.interop.processes import Process, peer, run, until
 from rvoip.testing.certificates import Authority
 from rvoip.users.passwords import ha1_set
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rvoip.test.interop.accounts_api import AccountsAPI
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
@@ -26,7 +27,7 @@ class SourceTestCase(InteropTestCase):
             role.address,
             name=name or f"{scenario}-{user}",
             users=[(user, password)],
-            keys={"contact": "127.0.70.9:7777", "expires": "300"},
+            keys={"contact": f"{address(9)}:7777", "expires": "300"},
         )
         phone.succeed()
         return phone
@@ -48,7 +49,7 @@ class HTTPTests(SourceTestCase):
     def setUp(self) -> None:
         """Start it."""
         super().setUp()
-        self.api = AccountsAPI(self.folder, "127.0.70.8", dict(_PASSWORDS))
+        self.api = AccountsAPI(self.folder, address(8), dict(_PASSWORDS))
         self.addCleanup(self.api.stop)
 
     def source(self, **more: str) -> Role:
@@ -138,7 +139,7 @@ class DirectoryTests(SourceTestCase):
     def setUp(self) -> None:
         """Start it."""
         super().setUp()
-        self.directory = Slapd(self.folder, "127.0.70.8", _PASSWORDS, DOMAIN)
+        self.directory = Slapd(self.folder, address(8), _PASSWORDS, DOMAIN)
         self.addCleanup(self.directory.close)
 
     def source(self, way: str = "ldaps", **options: str) -> Role:

@@ -6,6 +6,7 @@ import re
 
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
+from rvoip.test.interop.phone import hear
 from rvoip.test.interop.pjsip import PJSIP
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
@@ -24,14 +25,11 @@ class CallCase(InteropTestCase):
         callee.answer()
         self.assertEqual(caller.talks(), call_id)
         self.assertEqual(callee.talks(), call_id)
-        caller.hears()
-        callee.hears()
+        hear(caller, callee)
         self.holds(caller, callee)
-        caller.hears()
-        callee.hears()
+        hear(caller, callee)
         self.holds(callee, caller)
-        caller.hears()
-        callee.hears()
+        hear(caller, callee)
         (callee if callee_hangs_up else caller).hang_up()
         caller.hung_up()
         callee.hung_up()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import signal
 
+from rvoip.test.interop.addresses import address, free_port
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
-from rvoip.test.interop.processes import Process, free_port
+from rvoip.test.interop.processes import Process
 from rvoip.test.interop.roles import command
 
-_HOST = "127.0.70.3"
+_HOST = address(3)
 _CONFIG = """\
 [sip]
 listen = ["udp:{udp}", "tcp:{udp}", "tls:{tls}"]

@@ -7,6 +7,7 @@ from typing import Any
 from rvoip.test.interop.agent import AgentPhone
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
+from rvoip.test.interop.phone import quit_all
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN
 
@@ -20,13 +21,19 @@ class DialogTestCase(InteropTestCase):
         self.addCleanup(phone.close)
         return phone
 
+    def ends(self, *phones: AgentPhone) -> None:
+        """Nothing is left of calls that have ended, which takes every phone the same time."""
+        for phone in phones:
+            phone.nothing_left()
+        quit_all(*phones)
+
 
 class SIPpTests(DialogTestCase):
     """Against sipp."""
 
     def test_called(self) -> None:
         phone = self.agent("bob", answer=200)
-        self.sipp("uac", phone.address, calls=20, rate=50).succeed()
+        self.sipp("uac", phone.address, calls=20, rate=100).succeed()
         until(lambda: len(phone.events("call", state="disconnected", by="peer")) == 20, "20 calls end")
         phone.quit()
 
@@ -65,11 +72,11 @@ class SIPpTests(DialogTestCase):
 
     def test_loss(self) -> None:
         phone = self.agent("bob", answer=200)
-        self.sipp("uac_patient", phone.address, calls=20, lost=10, patience=50).succeed()
+        self.sipp("uac_patient", phone.address, calls=20, rate=50, lost=10, patience=50).succeed()
         phone.quit()
 
     def test_loss_as_caller(self) -> None:
-        phone = self.agent("alice")
+        phone = self.agent("alice", t1=0.2)
         callee = self.sipp("uas_patient", calls=10, lost=10, patience=50)
         for count in range(1, 11):
             phone.call(f"sip:bob@{callee.contact}")
@@ -242,6 +249,7 @@ class ProxyTests(DialogTestCase):
         kamailio = self.kamailio(role.uri("udp"))
         callee = self.agent("bob", proxy=role.uri("udp"), t1=0.05)
         callee.registered()
+        callers = []
         for count, transport in enumerate(("udp", "tcp"), 1):
             caller = self.agent(
                 "erin", proxy=kamailio.uri(transport), transport=transport, name=f"erin-{transport}", t1=0.05
@@ -261,10 +269,8 @@ class ProxyTests(DialogTestCase):
             (caller if count == 1 else callee).do("hangup")
             caller.hung_up("us" if count == 1 else "peer")
             callee.wait("call", state="disconnected", count=count)
-            caller.nothing_left()
-            caller.quit()
-        callee.nothing_left()
-        callee.quit()
+            callers.append(caller)
+        self.ends(callee, *callers)
 
     def test_between_two_of_ours(self) -> None:
         role = self.role()
@@ -287,6 +293,4 @@ class ProxyTests(DialogTestCase):
         caller.wait("info", body="Signal=5")
         callee.do("hangup")
         caller.hung_up("peer")
-        for phone in caller, callee:
-            phone.nothing_left()
-            phone.quit()
+        self.ends(caller, callee)

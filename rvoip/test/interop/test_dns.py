@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from rvoip.test.interop.addresses import address, free_port
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.kamailio import Kamailio
 from rvoip.test.interop.nameserver import NameServer
 from rvoip.test.interop.pjsip import PJSIP
-from rvoip.test.interop.processes import free_port
 from rvoip.test.interop.roles import DOMAIN, Role
 
-_DNS = "127.0.70.5"
+_DNS = address(5)
 ERIN = "sip:erin@kam.test"
 
 
@@ -20,7 +20,7 @@ class NameTests(InteropTestCase):
     def set_up(self, *records: str, sip: str = "") -> tuple[Role, Kamailio, Baresip]:
         """A role that asks a name server with these records; PORT is Kamailio's, DEAD one where nobody is."""
         # The name server wants to know Kamailio's port, and the role that of the name server.
-        kamailio = self.kamailio("sip:127.0.70.99")
+        kamailio = self.kamailio(f"sip:{address(99)}")
         host, _, port = kamailio.address.partition(":")
         dead = str(free_port(host))
         written = [record.replace("PORT", port).replace("DEAD", dead) for record in records]
@@ -37,7 +37,7 @@ class NameTests(InteropTestCase):
 
         PJSIP calls because baresip adds the transport of its account to every URI.
         """
-        calls = len(callee.heard("CALL_INCOMING"))
+        calls = len(callee.events("CALL_INCOMING"))
         caller.call(uri)
         call_id = callee.wait("CALL_INCOMING", count=calls + 1)["id"]
         callee.answer()

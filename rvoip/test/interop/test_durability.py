@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN
 
 _USERS = tuple(f"u{number:03}" for number in range(200))
 _FIRST_ANSWER_S = 5.0
-_KEYS = {"contact": "127.0.70.99:7777", "expires": "3600"}
+_KEYS = {"contact": f"{address(99)}:7777", "expires": "3600"}
 
 
 class DurabilityTests(InteropTestCase):

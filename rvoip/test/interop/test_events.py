@@ -7,6 +7,7 @@ from typing import Any
 from rvoip.test.interop.agent import AgentPhone
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
+from rvoip.test.interop.phone import quit_all
 from rvoip.test.interop.pjsip import PJSIP
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN
@@ -210,7 +211,7 @@ class SubscriptionTests(EventsTestCase):
         ours.quit()
 
     def test_we_watch_baresip(self) -> None:
-        ours = self.agent("alice")
+        ours = self.agent("alice", t1=0.05)
         theirs = self.plain(
             "bob", contacts=[f'"Alice" <sip:alice@{ours.address}>;access=allow'], modules=("presence",)
         )
@@ -224,8 +225,8 @@ class SubscriptionTests(EventsTestCase):
     def test_through_a_proxy(self) -> None:
         """In a dialog whose requests go over the proxy, which asks for passwords."""
         role = self.role(tables={"proxy": "authenticate = true"})
-        alice = self.agent("alice", proxy=role.uri("udp"), t1=0.1)
-        bob = self.agent("bob", proxy=role.uri("tcp"), transport="tcp", t1=0.1)
+        alice = self.agent("alice", proxy=role.uri("udp"), t1=0.05)
+        bob = self.agent("bob", proxy=role.uri("tcp"), transport="tcp", t1=0.05)
         alice.registered()
         bob.registered()
         bob.do("serve", package="dialog", accept="application/dialog-info+xml", text="<none/>")
@@ -238,4 +239,4 @@ class SubscriptionTests(EventsTestCase):
         bob.wait("watcher_gone")
         for phone in alice, bob:
             phone.nothing_left()
-            phone.quit()
+        quit_all(alice, bob)

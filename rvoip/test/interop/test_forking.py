@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rvoip.test.interop.addresses import free_port
 from rvoip.test.interop.case import InteropTestCase
-from rvoip.test.interop.processes import free_port, until
+from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
 

@@ -8,14 +8,15 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from rvoip.test.interop.addresses import NETWORK, address, free_port
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import HOST, InteropTestCase
 from rvoip.test.interop.nameserver import NameServer
-from rvoip.test.interop.processes import free_port, until
+from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
 
-_TRUNKS = "127.0.70.0/24"
+_TRUNKS = f"{NETWORK}.0/24"
 
 
 class GatewayTests(InteropTestCase):
@@ -157,7 +158,7 @@ class GatewayTests(InteropTestCase):
         gateway, other = self.gateway("gateway"), self.gateway("other")
         regexp = f"rb'!^\\+49(.*)$!sip:0\\1@{other.contact}!'"
         record = f"NAPTR('7.6.5.4.3.2.1.0.3.9.4.e164.test', 10, 10, b'u', b'E2U+sip', {regexp})"
-        names = NameServer(self.folder, "127.0.70.5", "e164.test", [record])
+        names = NameServer(self.folder, address(5), "e164.test", [record])
         self.addCleanup(names.close)
         role = self.start(gateway.contact, routing='enum = ["e164.test"]', sip=f'dns = ["{names.address}"]')
         self.dial(role)
@@ -178,7 +179,7 @@ class GatewayTests(InteropTestCase):
 
     def test_kamailio_as_a_gateway(self) -> None:
         """It is asked how it is, and rings its phone; the caller is one of our users, who proves it."""
-        kamailio = self.kamailio("sip:127.0.70.99")
+        kamailio = self.kamailio(f"sip:{address(99)}")
         erin = Baresip(self.folder, self.host(), f"erin@{kamailio.address}", name="erin")
         self.addCleanup(erin.close)
         erin.registered()

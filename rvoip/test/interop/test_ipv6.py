@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
+from rvoip.test.interop.addresses import free_port
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
-from rvoip.test.interop.processes import free_port
 from rvoip.test.interop.roles import DOMAIN, Role
 
 BOB = f"sip:bob@{DOMAIN}"

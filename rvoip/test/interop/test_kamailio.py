@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.kamailio import Kamailio
@@ -197,7 +198,7 @@ class PreviousHopTests(KamailioCase):
         kamailio = self.kamailio(role.uri())
         caller = self.at_kamailio(kamailio, "erin")
         for number, (uri, status) in enumerate(
-            [(f"sip:nobody@{DOMAIN}", 480), (f"sip:bob@{DOMAIN}", 480), ("sip:x@127.0.70.99", 407)]
+            [(f"sip:nobody@{DOMAIN}", 480), (f"sip:bob@{DOMAIN}", 480), (f"sip:x@{address(99)}", 407)]
         ):
             caller.call(uri)
             caller.wait("CALL_CLOSED", count=number + 1)
@@ -243,10 +244,10 @@ class HomeTests(KamailioCase):
         """A role that leads strangers to Kamailio's domain, and nowhere else."""
         gateways = f'[[proxy.gateway_set]]\nname = "home"\ngateways = ["{kamailio.uri()}"]\nkeep_uri = true\n'
         route = '[[proxy.route]]\ndomain = "kam.test"\nset = "home"\npublic = true\n'
-        return self.role("127.0.70.3", tables={"proxy": f"\n{gateways}{route}"}, name="edge")
+        return self.role(address(3), tables={"proxy": f"\n{gateways}{route}"}, name="edge")
 
     def test_calls_come_by_the_connection(self) -> None:
-        kamailio = self.kamailio("sip:127.0.70.99")
+        kamailio = self.kamailio(f"sip:{address(99)}")
         role = self.edge(kamailio)
         callee = Baresip(
             self.folder,

@@ -27,6 +27,7 @@ from rvoip.registrar.stores.location_table import LocationTable, parse_postgresq
 from rvoip.registrar.stores.redis_link import script_text
 from rvoip.registrar.stores.redis_records import change_question, from_record
 from rvoip.registrar.stores.server_clock import ServerClock
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.postgresql import shared_postgresql
 from rvoip.test.interop.redis import shared_redis
 from rvoip.test.registrar.stores.test_model import SETTINGS, StoreMachine
@@ -141,7 +142,7 @@ class ModelTests(TestCase):
     """Fewer examples than of the stores in memory, because each step is a round trip."""
 
     def test_redis(self) -> None:
-        server = shared_redis("127.0.71.1")
+        server = shared_redis(address(1))
         runs = iter(range(10**6))
 
         class Machine(StoreMachine):

@@ -7,10 +7,11 @@ import json
 import signal
 import time
 
+from rvoip.test.interop.addresses import free_port
 from rvoip.test.interop.case import HOST, InteropTestCase
 from rvoip.test.interop.collector import Collector
 from rvoip.test.interop.postgresql import PostgreSQLServer
-from rvoip.test.interop.processes import free_port, until
+from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
 
 BOB = f"sip:bob@{DOMAIN}"
@@ -22,11 +23,11 @@ class ReloadTests(InteropTestCase):
     def test_no_call_fails(self) -> None:
         """50 calls a second, and twice a second another configuration, or a broken one."""
         role = self.role(tables={"log": "activity = false", "trace": "keep = 50", "service": "drain_max = 5"})
-        bob = self.sipp("uas", calls=500, rate=50)
+        bob = self.sipp("uas", calls=250, rate=50)
         self.binds(role, "bob", bob.contact)
-        alice = self.sipp("uac", role.address, calls=500, rate=50, keys={"callee": "bob"}, patience=40)
+        alice = self.sipp("uac", role.address, calls=250, rate=50, keys={"callee": "bob"}, patience=40)
         text = role.config.read_text()
-        for number in range(20):
+        for number in range(10):
             changed = text.replace("keep = 50", f"keep = {50 + number}")
             changed = changed.replace("[registrar]\n", f"[registrar]\nmax_contacts = {10 + number}\n")
             if number % 5 == 4:
@@ -39,7 +40,7 @@ class ReloadTests(InteropTestCase):
         alice.succeed()
         bob.succeed()
         role.expected.append("Configuration not reloaded")
-        self.assertEqual(role.process.output.count("Configuration reloaded"), 16)
+        self.assertEqual(role.process.output.count("Configuration reloaded"), 8)
 
 
 class RestartTests(InteropTestCase):
@@ -56,11 +57,11 @@ class RestartTests(InteropTestCase):
         dave.answer()
         carol.talks()
         dave.talks()
-        bob = self.sipp("uas", calls=240, rate=20, patience=40)
+        bob = self.sipp("uas", calls=160, rate=20, patience=40)
         self.binds(role, "bob", bob.contact)
-        alice = self.sipp("uac", role.address, calls=240, rate=20, patience=40)
+        alice = self.sipp("uac", role.address, calls=160, rate=20, patience=40)
         for _ in range(2):
-            time.sleep(3.0)
+            time.sleep(2.0)
             self.assertEqual(role.process.stop(), -signal.SIGTERM)
             role.restart()
         alice.succeed()

@@ -38,7 +38,7 @@ class OutcomeTests(InteropTestCase):
         callee.refuse()
         caller.failed(486)
         self.assertEqual(len(callee.received("^ACK ")), 1)
-        self.assertEqual(callee.heard("CALL_ESTABLISHED"), [])
+        self.assertEqual(callee.events("CALL_ESTABLISHED"), [])
 
     def test_declined(self) -> None:
         """603 goes back as it is."""
@@ -167,7 +167,7 @@ class OutcomeTests(InteropTestCase):
         self.assertRegex(caller.receives("^SIP/2.0 183 "), "(?m)^m=audio")
         caller.wait("CALL_PROGRESS")
         caller.hears()
-        self.assertEqual(caller.heard("CALL_ESTABLISHED"), [])
+        self.assertEqual(caller.events("CALL_ESTABLISHED"), [])
         callee.answer()
         caller.talks()
         callee.hears()
@@ -207,7 +207,7 @@ class ForkTests(InteropTestCase):
         caller.hang_up()
         mobile.hung_up()
         self.assertEqual(desk.received("^BYE "), [])
-        self.assertEqual(len(caller.heard("CALL_CLOSED")), 1)
+        self.assertEqual(len(caller.events("CALL_CLOSED")), 1)
 
     def test_one_is_busy(self) -> None:
         """One refuses, the other goes on ringing and answers: the caller hears nothing of the refusal."""
@@ -237,7 +237,7 @@ class ForkTests(InteropTestCase):
         desk.receives("^ACK ")
         mobile.refuse(603)
         caller.failed(603)
-        self.assertEqual(len(caller.heard("CALL_CLOSED")), 1)
+        self.assertEqual(len(caller.events("CALL_CLOSED")), 1)
 
     def test_caller_gives_up(self) -> None:
         """Both are cancelled."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.postgresql import PostgreSQLServer
 from rvoip.test.interop.processes import run, until
 from rvoip.test.interop.roles import DOMAIN, Role, command
 
-_HOSTS = ("127.0.70.1", "127.0.70.2")
+_HOSTS = (address(1), address(2))
 
 
 class PostgreSQLUsersTests(InteropTestCase):
@@ -20,7 +21,7 @@ class PostgreSQLUsersTests(InteropTestCase):
     def setUp(self) -> None:
         """Start the server, and the nodes."""
         super().setUp()
-        self.server = PostgreSQLServer(self.folder, "127.0.70.5")
+        self.server = PostgreSQLServer(self.folder, address(5))
         self.addCleanup(self.server.close)
 
     def node(self, number: int) -> Role:
@@ -59,7 +60,7 @@ class PostgreSQLUsersTests(InteropTestCase):
                 other.address,
                 name=f"register-{secrets.token_hex(4)}",
                 users=[("alice", word)],
-                keys={"contact": "127.0.70.40:5070", "expires": "600"},
+                keys={"contact": f"{address(40)}:5070", "expires": "600"},
             )
             return phone.process.wait(30) == 0
 

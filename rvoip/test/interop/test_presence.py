@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rvoip.test.interop.agent import AgentPhone
 from rvoip.test.interop.case import InteropTestCase
+from rvoip.test.interop.phone import quit_all
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
 
@@ -33,8 +34,7 @@ class PresenceTests(InteropTestCase):
         until(lambda: not alice.events("buddy")[-1]["online"], "bob is gone")
         challenge = alice.received(r"^SIP/2.0 407 [^\0]*^CSeq: \d+ SUBSCRIBE")
         self.assertTrue(challenge, "a proxy asks for credentials")
-        alice.quit()
-        bob.quit()
+        quit_all(alice, bob)
         role.stop()
 
     def test_a_registrar_of_its_own(self) -> None:
@@ -46,8 +46,7 @@ class PresenceTests(InteropTestCase):
         bob.do("present", present=True)
         alice.wait("buddy", online=True)
         self.assertTrue(alice.received(r"^SIP/2.0 401 [^\0]*^CSeq: \d+ SUBSCRIBE"))
-        alice.quit()
-        bob.quit()
+        quit_all(alice, bob)
         role.stop()
 
     def test_baresip_watches_pjsip(self) -> None:
@@ -60,8 +59,7 @@ class PresenceTests(InteropTestCase):
         bob.do("present", present=True)
         alice.receives(r"^NOTIFY [^\0]*<basic>open<")
         until(lambda: len(alice.sent(r"^SIP/2.0 200 [^\0]*^CSeq: \d+ NOTIFY")) >= 2, "it takes both")
-        bob.quit()
-        alice.quit()
+        quit_all(alice, bob)
         role.stop()
 
     def test_a_busy_lamp(self) -> None:
@@ -86,8 +84,7 @@ class PresenceTests(InteropTestCase):
         until(lambda: "<state>" not in lamp(), "the lamp is out")
         carol.do("unsubscribe")
         carol.wait("notify", state="terminated")
-        for phone in alice, bob, carol:
-            phone.quit()
+        quit_all(alice, bob, carol)
         role.stop()
 
     def test_a_message_lamp(self) -> None:
@@ -99,8 +96,7 @@ class PresenceTests(InteropTestCase):
             role.put(f"/v1/presence/{user}@{DOMAIN}/mailbox", {"new": 3, "old": 1})
         alice.wait("mailbox", body="Messages-Waiting: yes\r\nVoice-Message: 3/1 (0/0)\r\n")
         bob.receives(r"^NOTIFY [^\0]*^Messages-Waiting: yes")
-        alice.quit()
-        bob.quit()
+        quit_all(alice, bob)
         role.stop()
 
     def test_a_power_cut(self) -> None:
@@ -114,8 +110,7 @@ class PresenceTests(InteropTestCase):
         alice = self.pjsip(role, "alice")
         alice.do("watch", uri=f"sip:bob@{DOMAIN}")
         alice.wait("buddy", online=True)
-        alice.quit()
-        bob.quit()
+        quit_all(alice, bob)
         role.stop()
 
     def test_a_stop_sends_the_watchers_away(self) -> None:

@@ -14,10 +14,11 @@ from rvoip.registrar.errors import StoreBusy, StoreError
 from rvoip.registrar.interfaces import IBindingStore
 from rvoip.registrar.stores.factory import open_store
 from rvoip.registrar.stores.redis import RedisStore
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.redis import RedisServer, shared_redis
 from rvoip.test.registrar.stores.contract import AOR, NOW, WALL, StoreContract, bound, change, fields, settled
 
-HOST = "127.0.71.1"
+HOST = address(1)
 
 
 class RedisCase(TestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.pjsip import PJSIP
@@ -157,7 +158,7 @@ class PJSIPTests(InteropTestCase):
 
     def test_untrusted_certificate(self) -> None:
         """A phone that does not know the authority of our certificate does not register."""
-        role, other = self.role(), self.role("127.0.70.2", name="other")
+        role, other = self.role(), self.role(address(2), name="other")
         phone = PJSIP(self.folder, self.host(), "alice", role.uri("tls"), transport="tls", ca=other.ca)
         self.addCleanup(phone.close)
         self.assertNotEqual(phone.wait("registration")["status"], 200)

@@ -51,7 +51,7 @@ class RelayTests(CallCase):
         call_id = callee.rings()
         callee.answer()
         caller.talks()
-        caller.hears()
+        caller.hears(15)
         callee.hears()
         self.assertEqual(engine.calls(), [call_id])
         self.assertGreater(engine.packets(call_id), 20)

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.case import InteropTestCase
+from rvoip.test.interop.phone import hear
 from rvoip.test.interop.postgresql import PostgreSQLServer
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.redis import RedisServer
@@ -19,13 +21,13 @@ from rvoip.test.interop.relay import Relay
 from rvoip.test.interop.roles import DOMAIN, Role
 from rvoip.test.interop.sipp import SIPp
 
-_OUTAGE = float(os.environ.get("RVOIP_OUTAGE_SECONDS", "5"))
-_BEFORE = 1.0
-_AFTER = 8.0
-_LATE = 3.0
+_OUTAGE = float(os.environ.get("RVOIP_OUTAGE_SECONDS", "4"))
+_BEFORE = 0.5
+_AFTER = 5.0
+_LATE = 2.0
 """Of the seconds after an outage the last ones: by then all is as it was before."""
 _USERS = tuple(f"u{number:03}" for number in range(240))
-_HOSTS = ("127.0.70.1", "127.0.70.2")
+_HOSTS = (address(1), address(2))
 _PATIENCE = 20
 
 
@@ -65,17 +67,16 @@ class SharedLocation:
             callee.answer()
             caller.talks()
             callee.talks()
-            caller.hears()
-            callee.hears()
+            hear(caller, callee)
             caller.hang_up()
             callee.hung_up()
-            alice.events.clear()
-            bob.events.clear()
+            alice.forget()
+            bob.forget()
 
     def test_removal(self: Any) -> None:
         """What an operator takes away at one node is gone at the other."""
         one, other = self.nodes()
-        self.binds(one, "alice", "127.0.70.40:5070")
+        self.binds(one, "alice", f"{address(40)}:5070")
         self.assertEqual(len(other.bindings("alice")), 1)
         done = other.rvoip("binding", "remove", f"alice@{DOMAIN}")
         self.assertEqual(done.returncode, 0, done)
@@ -89,7 +90,7 @@ class SharedLocation:
             "register",
             nodes[0].address,
             users=[("alice", "pw-alice")],
-            keys={"contact": "127.0.70.40:5070", "expires": "3"},
+            keys={"contact": f"{address(40)}:5070", "expires": "3"},
         )
         registering.succeed()
         self.assertEqual([len(node.bindings("alice")) for node in nodes], [1, 1])
@@ -109,7 +110,7 @@ class SharedLocation:
             calls=len(_USERS),
             rate=len(_USERS) / seconds,
             users=[(user, f"pw-{user}") for user in _USERS],
-            keys={"contact": f"127.0.70.99:{7000 + _HOSTS.index(role.host)}", "expires": "3600"},
+            keys={"contact": f"{address(99)}:{7000 + _HOSTS.index(role.host)}", "expires": "3600"},
             patience=int(seconds + _PATIENCE),
         )
         return started
@@ -144,7 +145,7 @@ class SharedLocation:
         for text in load.received("^SIP/2.0 200 "):
             user = re.search(r"^To: <sip:(u\d+)@", text, re.M)
             assert user is not None
-            found.add((user[1], f"127.0.70.99:{7000 + int(load.name[-1])}"))
+            found.add((user[1], f"{address(99)}:{7000 + int(load.name[-1])}"))
         return found
 
     def all_listed(self, role: Role) -> set[tuple[str, str]]:
@@ -160,12 +161,12 @@ class RedisTests(SharedLocation, InteropTestCase):
     def setUp(self) -> None:
         """Start the server."""
         super().setUp()
-        self.server = RedisServer(self.folder, "127.0.70.5")
+        self.server = RedisServer(self.folder, address(5))
         self.addCleanup(self.server.close)
 
     def test_partition(self) -> None:
         """One node is cut off: it refuses, the other goes on; healed, both go on."""
-        relay = Relay("127.0.70.6", (self.server.host, self.server.port))
+        relay = Relay(address(6), (self.server.host, self.server.port))
         self.addCleanup(relay.close)
         nodes = (
             self.node(0, self.server.url_by(relay.host, relay.port), _USERS),
@@ -203,12 +204,12 @@ class PostgreSQLTests(SharedLocation, InteropTestCase):
     def setUp(self) -> None:
         """Start the server."""
         super().setUp()
-        self.server = PostgreSQLServer(self.folder, "127.0.70.5")
+        self.server = PostgreSQLServer(self.folder, address(5))
         self.addCleanup(self.server.close)
 
     def test_partition(self) -> None:
         """One node is cut off: it refuses, the other goes on; healed, both go on."""
-        relay = Relay("127.0.70.6", (self.server.host, self.server.port))
+        relay = Relay(address(6), (self.server.host, self.server.port))
         self.addCleanup(relay.close)
         nodes = (
             self.node(0, self.server.url_by(relay.host, relay.port), _USERS),

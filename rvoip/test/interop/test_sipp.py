@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN, Role
@@ -26,11 +27,11 @@ class RegisterTests(InteropTestCase):
             role.address,
             transport=transport,
             users=[("alice", "pw-alice")],
-            keys={"contact": "127.0.70.11:7777", "expires": "300"},
+            keys={"contact": f"{address(11)}:7777", "expires": "300"},
         )
         phone.succeed()
         (binding,) = role.listed("alice")
-        self.assertEqual(binding["contact"], f"sip:alice@127.0.70.11:7777;transport={transport.upper()}")
+        self.assertEqual(binding["contact"], f"sip:alice@{address(11)}:7777;transport={transport.upper()}")
         self.assertTrue(290 <= binding["expires"] <= 300, binding)
         (authorized,) = phone.sent("^Authorization: ")
         self.assertIn("algorithm=MD5", authorized)
@@ -50,7 +51,7 @@ class RegisterTests(InteropTestCase):
                 name=f"sipp-{transport}",
                 transport=transport,
                 users=[("alice", "pw-bob")],
-                keys={"contact": "127.0.70.11:7777"},
+                keys={"contact": f"{address(11)}:7777"},
             )
             phone.succeed()
             self.assertTrue(phone.sent("^Authorization: "))
@@ -66,7 +67,7 @@ class RegisterTests(InteropTestCase):
                 name=f"sipp-{transport}",
                 transport=transport,
                 users=[("alice", "pw-alice")],
-                keys={"contact": "127.0.70.11:7777"},
+                keys={"contact": f"{address(11)}:7777"},
             )
             phone.succeed()
             self.assertEqual(role.bindings("alice"), [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rvoip.test.interop.addresses import address
 from rvoip.test.interop.case import InteropTestCase
 from rvoip.test.interop.processes import Process, peer, run
 from rvoip.test.interop.roles import DOMAIN, Role
@@ -82,13 +83,13 @@ class UserLocationTests(InteropTestCase):
         """Registered for the domain, with digest; a wrong password leaves nothing."""
         role = self.role(users=("alice", "bob"))
         for transport, user in ("udp", "alice"), ("tcp", "bob"):
-            more = ["-E", transport, "-C", f"sip:{user}@127.0.70.20:7000"]
+            more = ["-E", transport, "-C", f"sip:{user}@{address(20)}:7000"]
             self.assertNotEqual(self.registers(role, user, *more, password="wrong"), 0)
             self.assertEqual(role.bindings(user), [])
             self.assertEqual(self.registers(role, user, *more), 0)
             (binding,) = role.listed(user)
             self.assertEqual(binding["aor"], f"{user}@{DOMAIN}")
-            self.assertEqual(binding["contact"], f"sip:{user}@127.0.70.20:7000")
+            self.assertEqual(binding["contact"], f"sip:{user}@{address(20)}:7000")
             self.assertTrue(80 <= binding["expires"] <= 90, binding)
             self.assertEqual(self.registers(role, user, "-E", transport, "-C", "star", "-x", "0"), 0)
             self.assertEqual(role.bindings(user), [])

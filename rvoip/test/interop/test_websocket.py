@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from rvoip.test.interop.addresses import free_port
 from rvoip.test.interop.case import HOST, InteropTestCase
 from rvoip.test.interop.jssip import JsSIP
-from rvoip.test.interop.processes import free_port
 from rvoip.test.interop.roles import DOMAIN, Role
 
 SITE = "https://app.example.test"
@@ -55,7 +55,7 @@ class WebSocketTests(InteropTestCase):
         bob.talks()
         bob.do("hold")
         alice.wait("call", state="held", by="remote")
-        alice.do("message", {"uri": f"sip:bob@{DOMAIN}", "text": "grüße"})
+        alice.do("message", uri=f"sip:bob@{DOMAIN}", text="grüße")
         bob.wait("message", text="grüße")
         alice.wait("sent", status=200)
         bob.hang_up()
