@@ -389,6 +389,11 @@ class SIPRole(Role):
         """While watchers are told that their subscriptions end."""
         return self.presence is not None and self.presence.is_leaving
 
+    @property
+    def calls_up(self) -> int:
+        """The calls that are listed, which are none without `[proxy] dialogs`."""
+        return 0 if self.calls is None else len(self.calls.calls)
+
     def drain(self) -> Deferred[None]:
         """Also say on the HTTP side that no new work is welcome."""
         self.http.health.drain()

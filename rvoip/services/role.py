@@ -145,8 +145,16 @@ class Role(OrderedService):
         """Whether a drain has more to say to others before the end."""
         return False
 
+    @property
+    def calls_up(self) -> int:
+        """How many calls go on that need us to be ended."""
+        return 0
+
     def drain(self) -> Deferred[None]:
-        """Refuse new work, and fire when what is under way has ended, or after `drain_max` seconds."""
+        """Refuse new work, and fire when what is under way has ended, or after `drain_max` seconds.
+
+        That are the calls that are up as well, unless there is a next process that they go on with.
+        """
         self.notifier.stopping()
         done: Deferred[None] = Deferred()
         sip = self.sip
@@ -160,13 +168,16 @@ class Role(OrderedService):
         if not handing_over:
             sip.admission.drain()
         what = "the next process takes over when no call rings" if handing_over else "no new work is taken"
+        if self.calls_up and not handing_over:
+            what += f", calls that are up: {self.calls_up}"
         _log.info("Draining: {what}; a second SIGTERM ends at once", what=what)
         began = self._reactor.seconds()
 
         def look() -> None:
             passed = self._reactor.seconds() - began
             transactions = sip.transactions
-            quiet = transactions.quiet and not self.is_leaving
+            waiting = self.is_leaving or (not handing_over and self.calls_up > 0)
+            quiet = transactions.quiet and not waiting
             over = quiet or passed >= self.config.service.drain_max
             ringing = transactions.ringing or self.is_leaving
             if handing_over and (over or (passed >= _BUSY and not ringing)):
