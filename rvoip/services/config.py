@@ -18,6 +18,7 @@ from rvoip.services.limits_table import LimitsTable
 from rvoip.services.presence_table import PresenceTable
 from rvoip.services.routing_tables import AliasTable, GatewaySetTable, NumbersTable, PeerTable, RouteTable
 from rvoip.services.table import LONGEST, Count, Seconds, Table
+from rvoip.services.upstream_table import UpstreamTable
 from rvoip.services.users_table import Users
 
 __all__ = ["Config", "load"]
@@ -212,6 +213,8 @@ class Registrar(Table):
 section 5.3): the Path of an edge proxy, for nearly all phones."""
     class_: str = field(default="", name="class")
     """`package.Class` that takes the place of `Registrar`, also inside a proxy."""
+    upstream: UpstreamTable | None = None
+    """See `[registrar.upstream]`."""
 
 
 class Location(Table):

@@ -18,6 +18,7 @@ from rvoip.protocols.transport.resolver import parse_server
 if TYPE_CHECKING:
     from rvoip.services.config import Config, Proxy, Registrar
     from rvoip.services.presence_table import PresenceTable
+    from rvoip.services.upstream_table import UpstreamTable
 
 __all__ = ["check_rules", "listen_addresses"]
 
@@ -118,17 +119,31 @@ def _check_auth(config: Config, file: str) -> None:
 
 def _check_registrar(table: Registrar, file: str) -> None:
     _check_times(table, "registrar", file)
+    if table.upstream is not None:
+        _check_upstream(table.upstream, file)
     for number, route in enumerate(table.service_route):
         bare = route[1:-1] if route.startswith("<") and route.endswith(">") else route
-        try:
-            fits = not _BLANKS(bare) and isinstance(parse_uri(bare), SipURI) and not set(bare) & set('<>,"')
-        except SIPParseError:
-            fits = False
-        if not fits:
+        if not _is_sip_uri(bare):
             reason = f"{route!r} is no sip: or sips: URI"
             raise ConfigError(
                 file, f"registrar.service_route[{number}]", reason, "write it as in sip:edge.example.net;lr"
             )
+
+
+def _check_upstream(table: UpstreamTable, file: str) -> None:
+    if not _is_sip_uri(table.uri):
+        reason = f"{table.uri!r} is no sip: or sips: URI"
+        raise ConfigError(file, "registrar.upstream.uri", reason, "write it as in sip:registrar.example.net")
+    if table.contact and not (_is_sip_uri(f"sip:{table.contact}") and set(table.contact).isdisjoint("@;?")):
+        reason = f"{table.contact!r} is no host:port"
+        raise ConfigError(file, "registrar.upstream.contact", reason, "write it as in edge.example.net:5060")
+
+
+def _is_sip_uri(text: str) -> bool:
+    try:
+        return not _BLANKS(text) and isinstance(parse_uri(text), SipURI) and not set(text) & set('<>,"')
+    except SIPParseError:
+        return False
 
 
 def _check_times(table: Registrar | PresenceTable, name: str, file: str) -> None:

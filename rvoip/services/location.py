@@ -20,6 +20,7 @@ from rvoip.registrar.binding import Binding, Counts, Removed
 from rvoip.registrar.errors import StoreError
 from rvoip.registrar.gruu import Gruus
 from rvoip.registrar.stores.factory import open_store
+from rvoip.services.upstream_contact import chosen, read_contact
 from rvoip.users.errors import StoreError as AccountsError
 
 __all__ = ["Location", "LocationService"]
@@ -133,7 +134,10 @@ class Location:
         return destinations(found)
 
     def lookup_device(self, uri: SipURI, aor: str) -> list[Destination] | Deferred[list[Destination]] | None:
-        """See `ILocation`."""
+        """See `ILocation`; also what a registrar behind us calls a contact of ours."""
+        meant = read_contact(uri, aor)
+        if meant is not None:
+            return self._lookup_contact(*meant)
         gruus = self._gruus
         device = None if gruus is None else gruus.read(uri, aor)
         if gruus is None or device is None:
@@ -142,6 +146,14 @@ class Location:
         if isinstance(found, Deferred):
             return found.addCallbacks(lambda bindings: _latest(gruus.of(device, bindings)), _unavailable)
         return _latest(gruus.of(device, found))
+
+    def _lookup_contact(self, aor: str, binding_id: str) -> list[Destination] | Deferred[list[Destination]]:
+        found = self._store.lookup(aor, self._now())
+        if isinstance(found, Deferred):
+            return found.addCallbacks(
+                lambda bindings: destinations(chosen(bindings, binding_id)), _unavailable
+            )
+        return destinations(chosen(found, binding_id))
 
     def exists(self, aor: str) -> bool | Deferred[bool]:
         """See `ILocation`; accounts that do not answer are 503."""

@@ -115,6 +115,16 @@ def _classes(direction: str, counts: list[int]) -> Samples:
     return [((direction, f"{index}xx"), count) for index, count in enumerate(counts) if 1 <= index <= 6]
 
 
+def _upstream(metrics: Metrics, registration: UpstreamRegistration) -> None:
+    metrics.collect_labelled(
+        "upstream_registrations",
+        "REGISTERs at a front end, sent to the registrar behind it or answered without it",
+        ("way",),
+        lambda: [(("forwarded",), registration.forwarded), (("absorbed",), registration.absorbed)],
+        "counter",
+    )
+
+
 def _authentication(metrics: Metrics, role: SIPRole) -> None:
     authenticator, accounts = role.authenticator, role.accounts
     metrics.collect_from(

@@ -40,6 +40,7 @@ _LATER: Final = frozenset(
         "proxy.secret_file",
         "registrar.authenticate",
         "registrar.class",
+        "registrar.upstream",
         "trace.hep",
         "trace.hep_id",
         "trace.hep_key",
