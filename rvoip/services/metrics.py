@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rvoip.common.metrics import Metrics
 from rvoip.proxy.health import STATES
 from rvoip.services.certificates import certificate_ends
+from rvoip.services.upstream import UpstreamRegistration
 
 if TYPE_CHECKING:
     from rvoip.services.compose import SIPRole
@@ -173,6 +174,8 @@ def _registrar(metrics: Metrics, role: SIPRole) -> None:
             lambda: registration.unavailable,
             "counter",
         )
+        if isinstance(registration, UpstreamRegistration):
+            _upstream(metrics, registration)
 
 
 def _calls(metrics: Metrics, role: SIPRole) -> None:

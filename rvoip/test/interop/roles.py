@@ -57,6 +57,7 @@ class Role:
         listen: Sequence[str] = (),
         name: str = "",
         activated: bool = False,
+        domain: str = DOMAIN,
     ) -> None:
         self.role = role
         self.host = host
@@ -72,7 +73,7 @@ class Role:
         certificate, key = self.authority.issue(DOMAIN, host).write(self.folder)
         addresses = [f"udp:{self.address}", f"tcp:{self.address}", f"tls:{self.tls_address}", *listen]
         written = {
-            "sip": f'listen = {json.dumps(addresses)}\ndomains = ["{DOMAIN}"]\n{sip}',
+            "sip": f'listen = {json.dumps(addresses)}\ndomains = ["{domain}"]\n{sip}',
             "tls": f'certificate = "{certificate}"\nprivate_key = "{key}"\n{tls}',
             "http": f'listen = "{host}:{http_port}"',
             "log": "activity = true",
