@@ -83,7 +83,7 @@ class Outgoing:
     def keep_back(self, request: Request, trusted: bool) -> None:
         """Remove what is only for us, and what nobody untrusted may assert (RFC 3325 section 5)."""
         names = request.names
-        if "proxy-authorization" in names:
+        if "proxy-authorization" in names and not self.proxy.settings.passes_credentials:
             consume_credentials(request, self._is_own_realm)
         if "p-asserted-identity" in names and not trusted:
             request.remove("p-asserted-identity")

@@ -79,6 +79,8 @@ class Router:
         """Where users, ENUM and routes lead; None where none of them applies, or it is for a user."""
         rules, uri, context = self.rules, asked.uri, asked.context
         own = context.domains.serves(uri)
+        if own and uri.has_param("gr"):
+            return None  # one device, there or not (RFC 5627 section 5.4)
         peer = self.peers.name_of(context.flow) if rules.routes.peers else ""
         found = rules.routes.find(uri, own, asked.request.method, peer) if len(rules.routes) else []
         number = self._number(uri) if own and rules.enum is not None else None

@@ -19,6 +19,7 @@ class ProxySettings:
     "never". `assert_identity`: whoever has shown credentials is named in P-Asserted-Identity.
     `stateless`: what has one target is forwarded without transactions (RFC 3261 section 16.11).
     `topology_hiding`: neither side sees where the other is, nor by way of whom; it needs `record_route`.
+    `passes_credentials`: Proxy-Authorization is not for us, whatever realm it names.
     """
 
     __slots__ = (
@@ -27,6 +28,7 @@ class ProxySettings:
         "fork",
         "large",
         "late",
+        "passes_credentials",
         "path",
         "record_route",
         "recurse",
@@ -50,6 +52,7 @@ class ProxySettings:
         assert_identity: bool = False,
         stateless: bool = False,
         topology_hiding: bool = False,
+        passes_credentials: bool = False,
     ) -> None:
         self.record_route = record_route
         self.authenticate = authenticate
@@ -63,3 +66,4 @@ class ProxySettings:
         self.assert_identity = assert_identity
         self.stateless = stateless
         self.topology_hiding = topology_hiding and record_route
+        self.passes_credentials = passes_credentials

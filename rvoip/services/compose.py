@@ -505,4 +505,8 @@ def proxy_settings(config: Config) -> ProxySettings:
         assert_identity=table.assert_identity,
         stateless=table.stateless,
         topology_hiding=table.topology_hiding,
+        # A front end that asks nobody: the phones answer to the registrar behind it, of the same realm.
+        passes_credentials=authenticate is False
+        and config.registrar is not None
+        and config.registrar.upstream is not None,
     )

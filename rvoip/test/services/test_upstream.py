@@ -179,6 +179,41 @@ class ContactTests(UpstreamCase):
         self.assertEqual(self.counts[1], 0)
 
 
+class OutgoingTests(UpstreamCase):
+    """Calls of the phones, which the registrar behind asks for credentials."""
+
+    more = f'[[proxy.route]]\nregex = ".+"\nto = "sip:{BACK}:5060"\npublic = true\n'
+
+    def make_back(self, text: str = "") -> SIPRole:
+        return super().make_back("[registrar]\n[proxy]\nauthenticate = true\n")
+
+    def test_call(self) -> None:
+        self.add_account(self.back, "carol@example.test")
+        bob = self.phone("bob@example.test", "127.0.64.21")
+        self.registers(bob)
+        carol = Phone(
+            self.reactor, "carol@example.test", host="127.0.64.26", server=(BACK, 5060), password="secret"
+        ).open()
+        self.addCleanup(lambda: self.reactor.result_of(carol.close()))
+        self.registers(carol)
+        self.talk(bob, carol)
+        self.assertEqual(len(carol.received("INVITE")), 1)
+
+    def test_a_phone_that_is_gone(self) -> None:
+        """Its contact leads nowhere, and not back again."""
+        self.add_account(self.back, "carol@example.test")
+        bob = self.phone("bob@example.test", "127.0.64.21")
+        self.registers(bob)
+        cast(Any, self.front.location.store).remove("bob@example.test", None, self.reactor.seconds())
+        carol = Phone(
+            self.reactor, "carol@example.test", host="127.0.64.26", server=(BACK, 5060), password="secret"
+        ).open()
+        self.addCleanup(lambda: self.reactor.result_of(carol.close()))
+        call = carol.call("sip:bob@example.test")
+        self.assertRaises(Exception, self.reactor.result_of, call.established())
+        self.assertEqual([len(carol.received(status)) for status in (404, 480, 482)], [0, 1, 0])
+
+
 class ShortTests(UpstreamCase):
     """The registrar behind gives less than phones ask for."""
 
