@@ -14,7 +14,7 @@ from rvoip.common.events import EventBus, Subscription
 from rvoip.common.http_server import CLOSE_DEADLINE
 from rvoip.common.metrics import LagProbe
 from rvoip.protocols.sip import digest
-from rvoip.protocols.sip.uri import SipURI, parse_uri
+from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.proxy import Proxy, ProxySettings
 from rvoip.proxy.record_route import RecordRoutes
@@ -52,7 +52,7 @@ from rvoip.services.secret import SecretService
 from rvoip.services.sip import SIPService
 from rvoip.services.tracing import Tracing
 from rvoip.services.upstream import UpstreamRegistration
-from rvoip.services.upstream_client import UpstreamClient
+from rvoip.services.upstream_client import make_client
 from rvoip.services.webhook import HTTPPost, WebhookService, check_events
 from rvoip.trace.ring import MessageRing
 from rvoip.users.remote import RemoteCredentials
@@ -203,7 +203,7 @@ class SIPRole(Role):
             registrar: Registrar = made(
                 registrar_settings(table), sip.tokens, on_change=self._registration_changed
             )
-        registrar.gruus = self.gruus if gives_gruus(table) else None
+        registrar.gruus = self.gruus if table.gives_gruus else None
         self.location.expired = registrar.expired
         parts = (
             registrar,
@@ -213,19 +213,13 @@ class SIPRole(Role):
             self._reactor.seconds,
             time.time,
         )
-        upstream = table.upstream
-        if upstream is None:
+        if table.upstream is None:
             return Registration(*parts)
-        if not proxy and not upstream.contact:
+        if not proxy and not table.upstream.contact:
             raise ConfigError(
                 file, "registrar.upstream.contact", "is empty", "name the proxy that calls are to come to"
             )
-        uri = parse_uri(upstream.uri)
-        assert isinstance(uri, SipURI)
-        client = UpstreamClient(
-            self._reactor, sip.transactions, sip.transport, sip.locator, uri, upstream.timeout
-        )
-        return UpstreamRegistration(*parts, client, upstream)
+        return UpstreamRegistration(*parts, make_client(self._reactor, sip, table.upstream), table.upstream)
 
     def _make_proxy(self, file: str) -> Proxy:
         name = self.config.service.class_
@@ -444,7 +438,7 @@ class SIPRole(Role):
         if self.registration is not None:
             rules = config.registrar or RegistrarTable()
             self.registration.registrar.settings = registrar_settings(rules)
-            self.registration.registrar.gruus = self.gruus if gives_gruus(rules) else None
+            self.registration.registrar.gruus = self.gruus if rules.gives_gruus else None
         if self.nat_ping is not None:
             table = config.registrar or RegistrarTable()
             self.nat_ping.use(table.nat_ping, table.nat_ping_interval)
@@ -465,11 +459,6 @@ def secret_path(config: Config) -> str:
     return os.path.join(os.path.dirname(path), "proxy.key") if scheme == "sqlite" else ""
 
 
-def gives_gruus(table: RegistrarTable) -> bool:
-    """Whether devices get GRUUs: not from a front end, for calls to one go to the registrar behind."""
-    return table.gruu and table.upstream is None
-
-
 def registrar_settings(table: RegistrarTable) -> RegistrarSettings:
     """The rules that the `[registrar]` table asks for."""
     return RegistrarSettings(
@@ -479,7 +468,7 @@ def registrar_settings(table: RegistrarTable) -> RegistrarSettings:
         max_contacts=table.max_contacts,
         service_route=tuple(table.service_route),
         flow_timer=table.flow_timer,
-        gruu=gives_gruus(table),
+        gruu=table.gives_gruus,
         strict_path=table.strict_path,
     )
 

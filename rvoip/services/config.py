@@ -216,6 +216,11 @@ section 5.3): the Path of an edge proxy, for nearly all phones."""
     upstream: UpstreamTable | None = None
     """See `[registrar.upstream]`."""
 
+    @property
+    def gives_gruus(self) -> bool:
+        """Whether devices get GRUUs: not from a front end, for calls to one go to the registrar behind."""
+        return self.gruu and self.upstream is None
+
 
 class Location(Table):
     """`[location]`: bindings."""

@@ -10,11 +10,13 @@ from zope.interface import implementer
 from rvoip.protocols.dialog.client import ClientTransaction
 from rvoip.protocols.dialog.interfaces import IClientUser
 from rvoip.protocols.sip.message import Request, Response
-from rvoip.protocols.sip.uri import SipURI
+from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.protocols.transport.errors import TransportError
 from rvoip.protocols.transport.flow import Flow, Target
+from rvoip.services.sip import SIPService
+from rvoip.services.upstream_table import UpstreamTable
 
-__all__ = ["NoAnswer", "UpstreamClient"]
+__all__ = ["NoAnswer", "UpstreamClient", "make_client"]
 
 _TRIES = 3
 """Targets that are tried for one request."""
@@ -88,3 +90,10 @@ class UpstreamClient:
             raise
         self._locator.succeeded(target)
         return response
+
+
+def make_client(reactor: Any, sip: SIPService, table: UpstreamTable) -> UpstreamClient:
+    """For what the configuration names, by way of a role's transport."""
+    uri = parse_uri(table.uri)
+    assert isinstance(uri, SipURI)
+    return UpstreamClient(reactor, sip.transactions, sip.transport, sip.locator, uri, table.timeout)

@@ -49,7 +49,9 @@ class UpstreamTests(InteropTestCase):
         """How many REGISTERs of a front end went on, and how many did not."""
         with urllib.request.urlopen(f"{role.api}/metrics", timeout=PATIENCE) as answer:
             text = answer.read().decode()
-        found = re.findall(r'^rvoip_\w*upstream_registrations_total\{[^}]*way="(\w+)"[^}]*\} ([0-9.]+)', text, re.M)
+        found = re.findall(
+            r'^rvoip_\w*upstream_registrations_total\{[^}]*way="(\w+)"[^}]*\} ([0-9.]+)', text, re.M
+        )
         return {way: int(float(count)) for way, count in found}
 
     def comes_often(self, front: Role, times: int = 10) -> None:

@@ -209,8 +209,8 @@ class OutgoingTests(UpstreamCase):
             self.reactor, "carol@example.test", host="127.0.64.26", server=(BACK, 5060), password="secret"
         ).open()
         self.addCleanup(lambda: self.reactor.result_of(carol.close()))
-        call = carol.call("sip:bob@example.test")
-        self.assertRaises(Exception, self.reactor.result_of, call.established())
+        carol.call("sip:bob@example.test")
+        self.reactor.result_of(carol.expect(480))
         self.assertEqual([len(carol.received(status)) for status in (404, 480, 482)], [0, 1, 0])
 
 
