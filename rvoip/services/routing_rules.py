@@ -322,7 +322,7 @@ def _stored_aliases(url: str, file: str) -> dict[str, tuple[SipURI, ...]]:
     """The rows of an SQLite table; several of a name are several targets."""
     scheme, _, path = url.partition(":")
     if scheme != "sqlite":
-        raise ConfigError(file, "proxy.alias_store", f"{url!r} is not sqlite:PATH")
+        raise ConfigError(file, "proxy.alias_store", f"{scheme!r} is not sqlite:PATH")
     found: dict[str, tuple[SipURI, ...]] = {}
     try:
         connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)

@@ -16,6 +16,9 @@ PATHS: Final = ("/", "/sip", "/ws")
 _VERSION: Final = "13"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z").match
 
+_SHOWN: Final = 100
+"""Characters of what a client sent that a line shows."""
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -96,7 +99,7 @@ class WebSocketRules:
             return Refusal(400, "Sec-WebSocket-Key is missing or malformed")
         origins = _values(headers, b"origin")
         if origins and "*" not in self._origins and not self._origins.issuperset(map(str.lower, origins)):
-            return Refusal(403, "scripts of this site are not let in")
+            return Refusal(403, f"scripts of {_shown(origins)} are not let in: see ws_origins")
         if not _has_token(headers, b"sec-websocket-protocol", SUBPROTOCOL):
             return Refusal(400, f"the subprotocol must be {SUBPROTOCOL}")
         return None
@@ -104,6 +107,11 @@ class WebSocketRules:
 
 def _values(headers: Headers, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip(" \t") for found, value in headers if found == name]
+
+
+def _shown(values: Sequence[str]) -> str:
+    """What a client sent, for a line of ours."""
+    return ascii(", ".join(values)[:_SHOWN])[1:-1]
 
 
 def _has_token(headers: Headers, name: bytes, token: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rvoip.registrar.binding import TOMBSTONE
@@ -40,8 +41,9 @@ def open_store(
             raise _missing(scheme, "psycopg") from None
         postgresql: IBindingStore = PostgreSQLStore(url, reactor, **options)
         return postgresql
+    shown = re.sub(r"//.*@", "//", url, flags=re.DOTALL)  # a password is for nobody to read
     raise StoreError(
-        f"no store {url!r}: there are memory:, sqlite:PATH, redis://HOST:PORT/DB and postgresql://HOST/NAME"
+        f"no store {shown!r}: there are memory:, sqlite:PATH, redis://HOST:PORT/DB and postgresql://HOST/NAME"
     )
 
 

@@ -129,7 +129,7 @@ class ConfigTests(RoleCase):
             ('[[proxy.alias]]\nname = "x"\nto = ["b@a.test", "nobody"]', "proxy.alias[0].to: 'nobody' is no"),
             ('[proxy]\nalias_file = "none.csv"', "proxy.alias_file: "),
             ('[proxy]\nalias_store = "sqlite:none.db"', "proxy.alias_store: "),
-            ('[proxy]\nalias_store = "mysql:x"', "proxy.alias_store: 'mysql:x' is not sqlite:PATH"),
+            ('[proxy]\nalias_store = "mysql:x"', "proxy.alias_store: 'mysql' is not sqlite:PATH"),
             ('[proxy.numbers]\ncountry = "+49"', "proxy.numbers: country '+49' is not made of digits"),
             ('[proxy]\nrouter = "no.such.Router"', "proxy.router: 'no.such.Router' cannot be imported"),
             (f'[proxy]\nrouter = "{__name__}.NoRouter"', "does not implement IRouter"),

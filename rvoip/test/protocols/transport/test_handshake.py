@@ -93,6 +93,17 @@ class RuleTests(SynchronousTestCase):
         assert refusal is not None
         self.assertEqual(refusal.status, 403)
 
+    def test_the_site_is_named(self) -> None:
+        """For whoever has to write it into `ws_origins`; what else it may be stays in one line."""
+        for origin, shown in (
+            (b"https://evil.test", "https://evil.test"),
+            (b"\xff\n\x1b[31m", "\\xff\\n\\x1b[31m"),
+            (b"x" * 5000, "x" * 100),
+        ):
+            refusal = WebSocketRules().judge(b"GET", b"/", [*GOOD.items(), (b"origin", origin)])
+            assert refusal is not None
+            self.assertEqual(refusal.reason, f"scripts of {shown} are not let in: see ws_origins")
+
     def test_origins_change(self) -> None:
         rules = WebSocketRules()
         rules.origins = ["https://app.example.test"]

@@ -456,6 +456,12 @@ class FactoryTests(TestCase):
             self.assertIn(f"no store {url!r}: there are memory:, sqlite:PATH, redis:", error.reason)
             self.assertNotIn("\n", str(error))
 
+    def test_no_password_is_shown(self) -> None:
+        for url in ("rediss://:pass@h:1/0", "mysql://u:p/@ss@h/x", "redis3://u:pa\nss@h"):
+            error = self.assertRaises(StoreError, open_store, url, reactor)
+            self.assertNotIn("ss@", error.reason)
+            self.assertIn("//h", error.reason)
+
     def test_without_the_package(self) -> None:
         """One line names the command that installs it."""
         for extra, package in (("redis", "txredisapi"), ("postgresql", "psycopg")):
