@@ -18,6 +18,7 @@ from twisted.python.usage import Options, UsageError
 from rvoip.common.activation import InheritedSockets, first_environment
 from rvoip.common.errors import ConfigError, StartError
 from rvoip.common.lifecycle import OrderedService
+from rvoip.services.background import Background
 from rvoip.services.config import Config, load
 from rvoip.services.descriptors import ensure_descriptors, wanted
 from rvoip.services.log_output import LogOutput
@@ -83,6 +84,7 @@ class Role(OrderedService):
         self.twistd: Mapping[str, Any] | None = None
         """twistd's own options, where it was started as a command."""
         self.log: LogOutput | None = None
+        self._background: Background | None = None
         self.setName(f"rvoip-{role}")
         self.add(Signals(reactor, self.drain, self.reload, self.reopen_log))
         self.add(self.notifier)
@@ -96,6 +98,8 @@ class Role(OrderedService):
             except ConfigError as error:
                 raise SystemExit(str(error)) from None
             parent.setComponent(ILogObserver, self.log)
+            if self.twistd is not None:
+                self._background = Background(self.twistd)
 
     def privilegedStartService(self) -> None:
         """Open and bind everything; on failure leave with one line and status 1."""
@@ -104,8 +108,11 @@ class Role(OrderedService):
             super().privilegedStartService()
         except (ConfigError, StartError) as error:
             if is_daemon():
-                # twistd hands it to the process that was called, which waits for a word.
-                raise
+                if self._background is None or not self._background.failed(str(error)):
+                    # twistd hands it to the process that was called, which waits for a word.
+                    raise
+                _log.critical("Not started: {reason}", reason=str(error))
+                raise SystemExit(1) from None
             if sys.stderr is not sys.__stderr__ and sys.__stderr__ is not None:
                 # twistd has put the log in its place: there it would be a line among others, and on a
                 # terminal the same line a second time.
@@ -118,6 +125,8 @@ class Role(OrderedService):
     def startService(self) -> None:
         """Tell where we are."""
         super().startService()
+        if self._background is not None:
+            self._background.succeeded()
         settle_collector()
         for unused in self.inherited.close_others():
             _log.warn("Nothing listens on the socket {socket} of the service manager", socket=unused)

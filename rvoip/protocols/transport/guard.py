@@ -117,7 +117,8 @@ class Guard:
         """Count a failure of this source (wrong credentials); True when that has banned it.
 
         Only what proves that the source gets our packets, such as an answer to a challenge, should count:
-        whoever can make an address fail by forging it can have it banned.
+        whoever can make an address fail by forging it can have it banned. Right credentials in between
+        forgive nothing: whoever has an account would guess at those of others without end.
         """
         if self.ban_after <= 0 or self.trusts(host):
             return False
@@ -132,11 +133,6 @@ class Guard:
         self._failures.pop(key)
         self.ban(host, now)
         return True
-
-    def succeeded(self, host: str) -> None:
-        """Forget the failures of a source that has shown right credentials."""
-        if self.ban_after > 0:
-            self._failures.pop(self._key(host))
 
     def ban(self, host: str, now: float) -> None:
         """Refuse this source for the ban time."""

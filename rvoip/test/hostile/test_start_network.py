@@ -75,13 +75,15 @@ class InUseTests(StartCase):
 
 class DaemonTests(StartCase):
     def test_in_the_background(self) -> None:
-        """Whoever called is told as well, and is not left waiting."""
+        """Whoever called is told in one line, as the log is, and is not left waiting."""
         folder = self.folder()
         end = run_role("proxy", folder, listening("udp:192.0.2.1:5060"), daemon=True)
-        self.assertEqual(end.status, 1)
-        self.assertIn("udp:192.0.2.1:5060: this machine has no such address", end.err)
-        self.assertNotIn("Traceback", end.err)
+        said = "udp:192.0.2.1:5060: this machine has no such address"
+        self.assertEqual((end.status, end.out, end.err), (1, "", f"{said}\n"))
         self.assertFalse((folder / "twistd.pid").exists())
+        log = (folder / "twistd.log").read_text(encoding="utf-8")
+        self.assertEqual(log.splitlines()[-1].partition("Not started: ")[2], said, log)
+        self.assertNotIn("Traceback", log)
 
     def test_one_that_starts(self) -> None:
         """It answers, and its process is the one that the pid file names."""

@@ -57,6 +57,16 @@ class BanTests(RoleCase):
             ],
         )
 
+    def test_right_credentials_in_between_forgive_nothing(self) -> None:
+        """Whoever has an account would guess at those of others without end."""
+        self.add_account(self.role, "bob@example.test")
+        bob = self.phone("bob@example.test", PHONE)
+        for _ in range(2):
+            self.register()
+            self.assertEqual(self.reactor.result_of(bob.register()).status, 200)
+        self.register()
+        self.assertIn(PHONE, [ban["source"] for ban in self.client.ask("GET", "/v1/bans").json["bans"]])
+
     def test_many_sources(self) -> None:
         """What an attacker makes up does not fill the disk."""
 

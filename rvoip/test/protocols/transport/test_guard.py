@@ -112,12 +112,6 @@ class GuardTests(SynchronousTestCase):
         self.assertFalse(guard.failed(A, 11.0))
         self.assertTrue(guard.failed(A, 12.0))
 
-    def test_success_forgives(self) -> None:
-        guard = Guard(ban_after=2)
-        guard.failed(A, 0.0)
-        guard.succeeded(A)
-        self.assertFalse(guard.failed(A, 1.0))
-
     def test_unban(self) -> None:
         guard = Guard(ban_after=1)
         guard.failed(A, 0.0)
