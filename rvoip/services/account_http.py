@@ -16,7 +16,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from rvoip.users.errors import StoreError
+from rvoip.users.errors import StoreError, UnusableAccount
 from rvoip.users.interfaces import IAccountSource
 from rvoip.users.passwords import HA1Set
 
@@ -47,20 +47,18 @@ def is_template(url: str) -> bool:
 def read_account(body: bytes, fill: Callable[[int], bytes] = os.urandom) -> HA1Set | None:
     """The HA1s of `{"ha1": {"MD5": "...", "SHA-256": "...", "SHA-512-256": "..."}, "enabled": true}`.
 
-    None for an account that is not enabled. StoreError for anything else. Hashes may be missing, not all;
-    `fill` is that of `HA1Set.of_known`.
+    None for an account that is not enabled, UnusableAccount for anything else. Hashes may be missing, but
+    not all; `fill` is that of `HA1Set.of_known`.
     """
     try:
         account = _decode(body)
         if not account.enabled:
             return None
         found = HA1Set.of_known(account.ha1, fill)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StoreError(f"answers what is no account: {error}") from None
-    except ValueError as error:
-        raise StoreError(f"answers what is no account: {error}") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UnusableAccount(f"answers what is no account: {error}") from None
     if not account.ha1.keys() & {"MD5", "SHA-256", "SHA-512-256"}:
-        raise StoreError("answers an account without any HA1 for MD5, SHA-256 or SHA-512-256")
+        raise UnusableAccount("answers an account without any HA1 for MD5, SHA-256 or SHA-512-256")
     return found
 
 

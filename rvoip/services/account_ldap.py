@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IHandshakeListener
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from rvoip.users.errors import AccountError, StoreError
+from rvoip.users.errors import AccountError, StoreError, UnusableAccount
 from rvoip.users.interfaces import IAccountSource
 from rvoip.users.passwords import HA1Set, ha1_set
 
@@ -89,7 +89,7 @@ def read_entry(
     realm: str,
     fill: Callable[[int], bytes] = os.urandom,
 ) -> HA1Set | None:
-    """The HA1s in an entry's attributes (by their names in lower case); StoreError for unfit ones.
+    """The HA1s in an entry's attributes (by their names in lower case); UnusableAccount for unfit ones.
 
     None for an entry without any, which is no account of a phone. `fill` is that of `HA1Set.of_known`.
     """
@@ -105,7 +105,7 @@ def read_entry(
                 known[algorithm] = values[0].decode().strip()
         return HA1Set.of_known(known, fill) if known else None
     except (ValueError, AccountError) as error:
-        raise StoreError(f"an entry is no account: {error}") from None
+        raise UnusableAccount(f"an entry is no account: {error}") from None
 
 
 @implementer(IHandshakeListener)
@@ -273,7 +273,7 @@ class Directory:
     ) -> None:
         try:
             if len(entries) > 1 or answer.resultCode == _SIZE_LIMIT:
-                raise StoreError(f"has several entries for {user!a}")
+                raise UnusableAccount(f"has several entries for {user!a}")
             if answer.resultCode == _NO_SUCH_OBJECT:
                 raise StoreError("has no base as in [users.ldap]")
             if answer.resultCode != _SUCCESS:

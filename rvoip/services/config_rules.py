@@ -42,6 +42,12 @@ def check_rules(config: Config, file: str) -> None:
     if config.registrar is not None:
         _check_registrar(config.registrar, file)
     if config.presence is not None:
+        table = config.registrar
+        if table is not None and table.upstream is not None and not table.authenticate:
+            # Nobody is known to this server itself, so anybody could say and watch what he likes.
+            raise ConfigError(
+                file, "presence", "of a front end needs credentials here", "set [registrar] authenticate"
+            )
         _check_times(config.presence, "presence", file)
     _check_proxy(config.proxy, file)
     _check_stores(config, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rvoip.protocols.sip.address import NameAddr
 from rvoip.protocols.sip.errors import SIPParseError
-from rvoip.protocols.sip.uri import SipURI, equivalent
+from rvoip.protocols.sip.uri import SipURI, equivalent, escape_user, unescape
 from rvoip.registrar.binding import Binding
 
 __all__ = ["chosen", "contact_uri", "find_contact", "granted", "read_contact"]
@@ -19,7 +19,7 @@ def contact_uri(aor: str, binding_id: str, first: str, place: str, transport: st
     calls to this element's own address mean.
     """
     user, _, domain = aor.rpartition("@")
-    uri = f"sip:{user}@{place}"
+    uri = f"sip:{escape_user(unescape(user))}@{place}"
     if transport != "UDP":
         uri += f";transport={transport.lower()}"
     if binding_id or domain != first:

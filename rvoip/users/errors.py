@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AccountError", "DuplicateAccount", "StoreBusy", "StoreError", "UnknownAccount"]
+__all__ = ["AccountError", "DuplicateAccount", "StoreBusy", "StoreError", "UnknownAccount", "UnusableAccount"]
 
 
 class AccountError(ValueError):
@@ -31,3 +31,7 @@ class StoreError(Exception):
 
 class StoreBusy(StoreError):
     """The database is locked by another process, or too much work waits for it: the same may work later."""
+
+
+class UnusableAccount(StoreError):
+    """A source of accounts answers, but what it has of this account is of no use; others may be fine."""

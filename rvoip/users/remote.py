@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from rvoip.users.accounts import check_user
 from rvoip.users.breaker import Breaker
-from rvoip.users.errors import AccountError, StoreBusy, StoreError
+from rvoip.users.errors import AccountError, StoreBusy, StoreError, UnusableAccount
 from rvoip.users.interfaces import IAccountSource, ICredentials
 from rvoip.users.passwords import HA1Set
 
@@ -27,6 +27,9 @@ __all__ = ["RemoteCredentials", "RemoteLimits"]
 _Key = tuple[str, str]
 
 V = TypeVar("V")
+
+_BETWEEN_LINES = 10.0
+"""Seconds between two warnings."""
 
 _MAX_USERNAME = 128 + 1 + 253
 
@@ -77,6 +80,7 @@ class RemoteCredentials:
         self._waiting = 0
         self._breaker = Breaker()
         self._stopped = False
+        self._tell_at = 0.0
         #: Lookups answered from memory, and those that had to wait for the source or were refused.
         self.hits = 0
         self.misses = 0
@@ -146,6 +150,8 @@ class RemoteCredentials:
         if stale is not None:
             return stale
         self.refused += 1
+        if self._waiting >= self._limits.waiting:
+            self._tell(now, "More than {waiting} lookups wait for the source of accounts", self._waiting)
         return fail(StoreBusy("the source of accounts does not answer, or too many wait for it"))
 
     def _wait(self, waiters: list[Deferred[HA1Set | None]]) -> Deferred[HA1Set | None]:
@@ -185,8 +191,7 @@ class RemoteCredentials:
     def _answered(self, found: HA1Set | None, key: _Key) -> None:
         self._flying.pop(key, None)
         now = self._clock.seconds()
-        if self._breaker.succeeded():
-            self._log.info("The source of accounts answers again")
+        self._alive()
         if found is None:
             self._known.pop(key, None)
             _put(self._absent, key, now + self._limits.negative_ttl, self._limits.entries)
@@ -205,7 +210,14 @@ class RemoteCredentials:
             error = StoreError(failure.getErrorMessage() or str(failure.type))
             failure = Failure(error)
         now = self._clock.seconds()
-        if self._breaker.failed(now):
+        if isinstance(error, UnusableAccount):
+            # It is alive: one bad account must not shut the others out.
+            self._alive()
+            self._tell(now, "The source of accounts has an account that is of no use: {reason}", 0, error)
+        elif not self._breaker.failed(now):
+            if not self._breaker.is_open:
+                self._tell(now, "The source of accounts failed once: {reason}", 0, error)
+        else:
             self._log.error(
                 "The source of accounts does not answer, going on with what is in memory: {reason}",
                 reason=error.reason,
@@ -213,6 +225,16 @@ class RemoteCredentials:
         stale = self._stale(key, now)
         self._end(key, failure if stale is None else stale)
         self._ask()
+
+    def _alive(self) -> None:
+        if self._breaker.succeeded():
+            self._log.info("The source of accounts answers again")
+
+    def _tell(self, now: float, text: str, waiting: int = 0, error: StoreError | None = None) -> None:
+        """A line of warning, at most one in ten seconds."""
+        if now >= self._tell_at:
+            self._tell_at = now + _BETWEEN_LINES
+            self._log.warn(text, waiting=waiting, reason="" if error is None else error.reason)
 
     def _end(self, key: _Key, result: HA1Set | Failure | None) -> None:
         waiters = self._waiters.pop(key, [])

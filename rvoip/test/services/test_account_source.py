@@ -20,7 +20,7 @@ from rvoip.services.account_http import HTTPAccounts, is_template, read_account
 from rvoip.services.account_ldap import DirectorySettings, escaped, filled, read_entry
 from rvoip.services.account_source import limits_of, make_source
 from rvoip.services.users_table import HTTPSource, LDAPSource, Users
-from rvoip.users.errors import StoreError
+from rvoip.users.errors import UnusableAccount
 from rvoip.users.interfaces import IAccountSource
 from rvoip.users.passwords import ha1_set
 
@@ -142,13 +142,13 @@ class HTTPTests(SynchronousTestCase):
             b'{"ha1": {"MD5": "\xff"}}',
             b"[" * 100_000,
         ):
-            error = self.assertRaises(StoreError, read_account, body, zeros)
+            error = self.assertRaises(UnusableAccount, read_account, body, zeros)
             self.assertNotIn("\n", error.reason)
 
     @given(st.binary())
     @settings(derandomize=True, deadline=None, max_examples=200)
     def test_nothing_else_escapes(self, body: bytes) -> None:
-        self.assertRaises(StoreError, read_account, body, zeros)
+        self.assertRaises(UnusableAccount, read_account, body, zeros)
 
     def test_places(self) -> None:
         source = HTTPAccounts(Clock(), "https://h/{realm}/{user}?u={user}", "", 2.0, 1, None)
@@ -200,14 +200,14 @@ class LDAPTests(SynchronousTestCase):
         self.assertIsNone(read_entry({"sipmd5": [b"0" * 32] * 2}, self.directory, "x", "r", zeros))
         for value in b"", b"00", b"\xff" * 32, b"z" * 32:
             bad = {"sipmd5": [value]}
-            self.assertRaises(StoreError, read_entry, bad, self.directory, "x", "r", zeros)
+            self.assertRaises(UnusableAccount, read_entry, bad, self.directory, "x", "r", zeros)
 
     def test_clear_passwords(self) -> None:
         clear = attrs.evolve(self.directory, clear_password="userPassword")
         found = read_entry({"userpassword": [b"pw"]}, clear, "alice", "example.test", zeros)
         self.assertEqual(found, ALICE)
         for value in b"", b"\xff", b"x" * 300:
-            self.assertRaises(StoreError, read_entry, {"userpassword": [value]}, clear, "x", "r", zeros)
+            self.assertRaises(UnusableAccount, read_entry, {"userpassword": [value]}, clear, "x", "r", zeros)
 
     def test_no_password_is_shown(self) -> None:
         self.assertNotIn("hush", repr(attrs.evolve(self.directory, password="hush")))

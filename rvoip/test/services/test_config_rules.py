@@ -9,7 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from rvoip.common.errors import ConfigError
 from rvoip.services.config import Config, load
 
+_UPSTREAM = '[registrar]\n{}[registrar.upstream]\nuri = "{}"\n{}'
+
 _RIGHT = (
+    _UPSTREAM.format("", "sips:registrar.example.net", ""),
+    _UPSTREAM.format(
+        "authenticate = false\n", "sip:[::1]:5060;transport=tcp", 'contact = "[2001:db8::1]:5060"\n'
+    ),
     '[sip]\ndomains = ["example.net", "EXAMPLE.org.", "192.0.2.7", "[2001:db8::1]", "my_host"]\n',
     '[sip]\ndns = ["192.0.2.53", "127.0.0.1:5353", "[::1]:5353", "::1"]\nt1 = 0.01\n',
     '[auth]\nalgorithms = ["SHA-256", "MD5"]\nqop = ["auth"]\n',
@@ -23,6 +29,14 @@ _RIGHT = (
 )
 
 _WRONG = (
+    (
+        _UPSTREAM.format("", "registrar.example.net", ""),
+        "registrar.upstream.uri: 'registrar.example.net' is no",
+    ),
+    (_UPSTREAM.format("", "tel:+49", ""), "registrar.upstream.uri: 'tel:+49' is no sip"),
+    (_UPSTREAM.format("", "sip:h", 'contact = "a@b"\n'), "registrar.upstream.contact: 'a@b' is no host:port"),
+    (_UPSTREAM.format("", "sip:h", 'contact = "b;x=y"\n'), "registrar.upstream.contact: 'b;x=y' is no"),
+    (_UPSTREAM.format("authenticate = false\n", "sip:h", "[presence]\n"), "presence: of a front end needs"),
     ('[auth]\nalgorithms = ["MD5", "MD5"]\n', "auth.algorithms: names one twice"),
     ("[auth]\nalgorithms = []\n", "auth.algorithms: is empty"),
     ("[auth]\nqop = []\n", "auth.qop: is empty"),

@@ -31,6 +31,15 @@ class ContactTests(SynchronousTestCase):
             self.assertEqual(text, shown)
             self.assertEqual(read_contact(sip(text), "bob@a.test"), meant)
 
+    def test_users(self) -> None:
+        """Whatever a name holds, the URI is one, and means the same user."""
+        for user in ("a%23b", "andr%C3%A9", "a%0D%0Ab", "a;b", "a%3Bgr=up..x", "+4930"):
+            aor = sip(f"sip:{user}@a.test").aor
+            uri = sip(contact_uri(aor, "0a", "a.test", "h:5060", "UDP"))
+            self.assertEqual(
+                read_contact(uri, uri.replace(host="a.test", port=None, params=()).aor), (aor, "0a")
+            )
+
     def test_others(self) -> None:
         for text in ("sip:b@h", "sip:b@h;gr", "sip:b@h;gr=urn:uuid:1", "sip:b@h;gr=up", "sip:b@h;gr=up."):
             self.assertIsNone(read_contact(sip(text), "b@h"), text)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from rvoip.users.errors import StoreBusy, StoreError
+from rvoip.users.errors import StoreBusy, StoreError, UnusableAccount
 from rvoip.users.interfaces import IAccountSource, ICredentials
 from rvoip.users.passwords import HA1Set, ha1_set
 from rvoip.users.remote import RemoteCredentials, RemoteLimits
@@ -50,6 +50,7 @@ class RemoteTests(SynchronousTestCase):
         self.source = Source()
         self.remote = RemoteCredentials(self.source, self.clock, self.limits)
         self.lines: list[str] = []
+        self.warnings: list[str] = []
         observer = cast(ILogObserver, self.observe)
         self.patch(RemoteCredentials, "_log", Logger("remote", observer=observer))
 
@@ -57,6 +58,8 @@ class RemoteTests(SynchronousTestCase):
         """Keep errors of the log."""
         if event["log_level"] is LogLevel.error:
             self.lines.append(formatEvent(event))
+        if event["log_level"] is LogLevel.warn:
+            self.warnings.append(formatEvent(event))
 
     def ask(self, user: str = "alice") -> Any:
         """A lookup that has to wait."""
@@ -182,6 +185,26 @@ class RemoteTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(waiting))
         self.assertFalse(self.remote.is_failing)
         self.ask("carol")
+
+    def test_one_bad_account(self) -> None:
+        """It is told of, and nobody else suffers."""
+        for _ in range(10):
+            waiting = self.ask("bad")
+            self.source.asked.pop()[1].errback(UnusableAccount("answers what is no account"))
+            self.failureResultOf(waiting, UnusableAccount)
+        self.assertFalse(self.remote.is_failing)
+        self.assertEqual(self.lines, [])
+        self.assertEqual(len(self.warnings), 1)
+        self.know()
+
+    def test_a_failure(self) -> None:
+        """One line in ten seconds, before the breaker opens."""
+        for _ in range(3):
+            self.fails(2)
+            self.know("alice")
+            self.clock.advance(300)
+        self.assertEqual(len(self.warnings), 3)
+        self.assertIn("answers 500", self.warnings[0])
 
     def test_those_in_line_do_not_ask_a_dead_source(self) -> None:
         waiting = [self.ask(user) for user in "abcd"]
