@@ -61,14 +61,21 @@ def rank(algorithm: str, gateways: Sequence[G], key: str, turn: int, random: Cal
         return [gateways[number] for _, number in sorted(drawn)]
     if algorithm == "parallel":
         return list(gateways)
-    turned = _turned(gateways, turn)
     if algorithm == "priority":
-        return sorted(turned, key=lambda one: -one.priority)
+        return _by(gateways, turn, lambda one: -one.priority)
     if algorithm == "load":
-        return sorted(turned, key=lambda one: (one.calls + 1) / max(one.weight, 1))
+        return _by(gateways, turn, lambda one: (one.calls + 1) / max(one.weight, 1))
     if algorithm == "latency":
-        return sorted(turned, key=lambda one: one.latency)
-    return turned
+        return _by(gateways, turn, lambda one: one.latency)
+    return _turned(gateways, turn)
+
+
+def _by(gateways: Sequence[G], turn: int, value: Callable[[G], float]) -> list[G]:
+    """By rising value; those of equal value take turns among themselves."""
+    equal: dict[float, list[G]] = {}
+    for one in gateways:
+        equal.setdefault(value(one), []).append(one)
+    return [one for found in sorted(equal) for one in _turned(equal[found], turn)]
 
 
 def _turned(gateways: Sequence[G], turn: int) -> list[G]:

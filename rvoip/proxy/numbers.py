@@ -14,7 +14,13 @@ _NUMBER = re.compile(r"\+?[0-9]{1,32}\Z")
 
 
 def bare_number(text: str) -> str | None:
-    """`text` without visual separators; None when it is no number, as `*21#` and `alice` are none."""
+    """`text` without visual separators; None when it is no number, as `*21#` and `alice` are none.
+
+    Of an international number in its usual spelling, +49 (0)30 1234567, the zero goes too: it is dialled at
+    home only; Italy's is part of the number.
+    """
+    if text[:1] == "+" and not text.startswith("+39"):
+        text = text.replace("(0)", "", 1)
     number = text.translate(_SEPARATORS) if len(text) <= 64 else ""
     return number if _NUMBER.match(number) else None
 

@@ -181,7 +181,7 @@ def _listed_routes(path: str, sets: set[str], plan: NumberPlan, file: str) -> li
 
 def _text_of(path: str, file: str, key: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
+        return Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(file, key, f"{path} cannot be read: {error}") from None
 

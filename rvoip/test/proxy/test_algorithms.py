@@ -77,7 +77,15 @@ class RankTests(TestCase):
     def test_priority(self) -> None:
         places = [Place("a", priority=1), Place("b", priority=9), Place("c", priority=9), Place("d")]
         found = [names(rank("priority", places, "", turn, self.random)) for turn in range(4)]
-        self.assertEqual(found, ["bcad", "bcad", "cbad", "bcad"], "equal ones take turns")
+        self.assertEqual(found, ["bcad", "cbad"] * 2, "equal ones take turns")
+
+    def test_equal_ones_take_equal_turns(self) -> None:
+        """However many others there are."""
+        places = [Place("a", 1, 0, 9, 9.0), Place("b", 1, 5), Place("c", 1, 5), Place("d", 1, 0, 9, 9.0)]
+        for one in places[1:3]:
+            one.latency = 0.1
+        for algorithm in ("priority", "load", "latency"):
+            self.assertEqual(self.first(algorithm, places, 1000), {"b": 500, "c": 500}, algorithm)
 
     def test_load(self) -> None:
         places = [

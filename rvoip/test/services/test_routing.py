@@ -156,7 +156,7 @@ class ConfigTests(RoleCase):
 
     def test_dispatcher_list_states(self) -> None:
         (self.folder / "d.list").write_text(
-            "1 sip:a.test 1\n1 sip:b.test 4\n1 sip:c.test 8\n1 sip:d.test\n2 sip:e.test\n"
+            "\ufeff1 sip:a.test 1\r\n1 sip:b.test 4\n1 sip:c.test 8\n1 sip:d.test\n2 sip:e.test\n"
         )
         text = '[[proxy.gateway_set]]\nname = "s"\nfile = "d.list"\nsetid = 1\nprobe = true\n'
         gateways = routing(self.make(text)).gateways
