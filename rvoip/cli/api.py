@@ -91,6 +91,11 @@ class API:
         status, body = self.call("DELETE", path)
         return self._decode((status, body)) if body else None
 
+    def post(self, path: str, value: Any) -> Any:
+        """Post a value; what the answer holds, None when it is empty."""
+        status, body = self.call("POST", path, body=json.dumps(value).encode())
+        return self._decode((status, body)) if body else None
+
     def put(self, path: str, value: Any) -> Any:
         """Put a value there; what the answer holds, None when it is empty."""
         status, body = self.call("PUT", path, body=json.dumps(value).encode())

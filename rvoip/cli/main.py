@@ -27,6 +27,7 @@ COMMANDS = {
     "ban": "addresses that are not heard for a while: list, remove",
     "ladder": "the SIP messages of a recent call, drawn",
     "status": "how a running server is, and what it is at",
+    "reload": "have a running server read its configuration again",
     "check": "whether a configuration file is right",
     "demo": "a registrar and proxy on loopback with two accounts (make run)",
     "completion": "completion of this command for a shell",

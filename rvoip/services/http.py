@@ -24,6 +24,7 @@ from rvoip.services.logins import Logins
 from rvoip.services.metrics import sip_metrics
 from rvoip.services.operations_api import Status, serve_ladders, serve_status, serve_transactions
 from rvoip.services.presence_api import serve_presence
+from rvoip.services.reload_api import serve_reload
 from rvoip.services.rpc import RPC, serve_rpc
 from rvoip.services.users_api import serve_keys, serve_users
 
@@ -175,6 +176,7 @@ class HTTPSide:
         serve_transactions(api, role.sip.transactions)
         serve_ladders(api, lambda: role.ring)
         serve_dialogs(api, role.calls)
+        serve_reload(api, role)
         serve_bans(api, role.sip.guard, self._reactor.seconds)
         serve_gateways(api, None if role.routing is None else role.routing.gateways)
         serve_presence(api, role.presence)

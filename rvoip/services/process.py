@@ -27,7 +27,7 @@ class Signals(Service):
         self,
         reactor: Any,
         drain: Callable[[], Deferred[None]],
-        reload: Callable[[], None],
+        reload: Callable[[], object],
         reopen: Callable[[], None],
     ) -> None:
         self._reactor = reactor

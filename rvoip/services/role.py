@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from twisted.application.service import IServiceCollection
 from twisted.internet.defer import Deferred
@@ -62,6 +62,16 @@ class RoleOptions(Options):
         """Refuse what is no option."""
         if args:
             raise UsageError(f"unexpected argument {args[0]!r}; see --help")
+
+
+class Reloaded(NamedTuple):
+    """What came of reading the configuration again."""
+
+    file: str
+    trouble: str
+    """Why nothing has changed, one line; "" when it was taken over."""
+    later: tuple[str, ...]
+    """Keys that have changed and are in force only after a restart."""
 
 
 class Role(OrderedService):
@@ -201,13 +211,14 @@ class Role(OrderedService):
         look()
         return done
 
-    def reload(self) -> None:
+    def reload(self) -> Reloaded:
         """Read the configuration again; a broken one is refused and nothing changes."""
         self.notifier.reloading()
-        self._reload()
+        done = self._reload()
         self.notifier.ready(self._listening)
+        return done
 
-    def _reload(self) -> None:
+    def _reload(self) -> Reloaded:
         file = self.path or "defaults"
         self.reopen_log()
         try:
@@ -217,7 +228,7 @@ class Role(OrderedService):
             self.apply(config, file)
         except ConfigError as error:
             _log.error("Configuration not reloaded: {reason}", reason=str(error))
-            return
+            return Reloaded(file, str(error), ())
         later = restart_keys(self.config, config)
         self.config = config
         if self.log is not None:
@@ -225,6 +236,7 @@ class Role(OrderedService):
         _log.info("Configuration reloaded from {file}", file=file)
         if later:
             _log.warn("Changed, but in force only after a restart: {what}", what=", ".join(later))
+        return Reloaded(file, "", tuple(later))
 
     def reopen_log(self) -> None:
         """Open the log file anew, after another program has renamed it."""

@@ -54,7 +54,14 @@ class RPC:
                     "system.listMethods": lambda: self.methods.names,
                 },
             ),
-            (OPERATIONS_WRITE, {"dlg.end_dlg": calls.end, "dispatcher.set_state": calls.set_state}),
+            (
+                OPERATIONS_WRITE,
+                {
+                    "dlg.end_dlg": calls.end,
+                    "dispatcher.set_state": calls.set_state,
+                    "dispatcher.reload": calls.reload,
+                },
+            ),
             (BINDINGS_READ, {"ul.dump": location.dump, "ul.lookup": location.lookup}),
             (BINDINGS_WRITE, {"ul.rm": location.remove, "ul.rm_contact": location.remove_contact}),
         ]
@@ -80,9 +87,9 @@ def serve_rpc(api: API, rpc: RPC) -> None:
     async def call_methods(call: Call) -> Reply:
         """Call methods by JSON-RPC 2.0, one or a batch.
 
-        The names are those of Kamailio: core.uptime, core.version, dispatcher.list, dispatcher.set_state,
-        dlg.end_dlg, dlg.list, dlg.stats_active, stats.get_statistics, system.listMethods, tm.stats, ul.dump,
-        ul.lookup, ul.rm, ul.rm_contact.
+        The names are those of Kamailio: core.uptime, core.version, dispatcher.list, dispatcher.reload,
+        dispatcher.set_state, dlg.end_dlg, dlg.list, dlg.stats_active, stats.get_statistics,
+        system.listMethods, tm.stats, ul.dump, ul.lookup, ul.rm, ul.rm_contact.
         """
         if (call.header("content-type") or "").partition(";")[0].strip(" \t").lower() != JSON_TYPE:
             raise HTTPError(415, f"the body must be {JSON_TYPE}", headers={"Accept": JSON_TYPE})

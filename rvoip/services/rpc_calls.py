@@ -54,6 +54,12 @@ class CallMethods:
         caller, callee = await service.end(call)
         return f"Done ({caller} from the caller, {callee} from the callee)"
 
+    def reload(self) -> None:
+        """`dispatcher.reload`: the whole configuration, with the lists that it names."""
+        done = self._role.reload()
+        if done.trouble:
+            raise RPCError(500, printable(done.trouble))
+
     def gateways(self) -> dict[str, Any]:
         """`dispatcher.list`."""
         sets: dict[str, Any] = {}

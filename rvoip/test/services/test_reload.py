@@ -56,6 +56,36 @@ class ReloadTests(RoleCase):
         header = {"authorization": "Bearer long-and-random"}
         self.assertEqual(self.client.ask("GET", "/v1/status", **header).status, 200)
 
+    def test_by_the_api(self) -> None:
+        """Whoever asks for it hears what came of it; a broken file changes nothing."""
+        role = self.run_role("[proxy]\ntimer_c = 200.0\n")
+        path = self.folder / "role.toml"
+        good = path.read_text(encoding="utf-8")
+        path.write_text(good + "lag = 1\n", encoding="utf-8")
+        answer = self.client.ask("POST", "/v1/reload", {})
+        self.assertEqual((answer.status, answer.json["title"]), (409, "Conflict"))
+        self.assertIn("proxy.lag: unknown key", answer.json["detail"])
+        path.write_text(good.replace("timer_c = 200.0", "timer_c = 300.0"), encoding="utf-8")
+        answer = self.client.ask("POST", "/v1/reload", {})
+        self.assertEqual((answer.status, answer.json), (200, {"file": str(path), "restart": []}))
+        self.assertEqual(role.config.proxy.timer_c, 300.0)
+        path.write_text(good + '[records]\ncsv = "x.csv"\n', encoding="utf-8")
+        self.assertEqual(self.client.ask("POST", "/v1/reload", {}).json["restart"], ["records.csv"])
+        self.assertEqual(self.client.ask("GET", "/v1/reload").status, 405)
+
+    def test_by_json_rpc(self) -> None:
+        """`dispatcher.reload`, as Kamailio's tools ask for it."""
+        self.run_role("[proxy]\n")
+        path = self.folder / "role.toml"
+        request = {"jsonrpc": "2.0", "method": "dispatcher.reload", "id": 1}
+        self.assertEqual(
+            self.client.ask("POST", "/v1/rpc", request).json, {"jsonrpc": "2.0", "result": None, "id": 1}
+        )
+        path.write_text(path.read_text(encoding="utf-8") + "lag = 1\n", encoding="utf-8")
+        error = self.client.ask("POST", "/v1/rpc", request).json["error"]
+        self.assertEqual(error["code"], 500)
+        self.assertIn("proxy.lag: unknown key", error["message"])
+
     def test_trace(self) -> None:
         """Ladders come, shrink, and go."""
         role = self.run_role(f"{OPEN}[trace]\nkeep = 0\n")
@@ -129,7 +159,7 @@ class RestartKeysTests(RoleCase):
             ("", '[proxy]\nsecret_file = "k"\nfork = "sequential"', ["proxy.secret_file"]),
             ("", "[service]\ndrain_max = 7", []),
             ("", '[service]\nclass = "a.B"', ["service.class"]),
-            ("", '[users]\nstore = "sqlite:other.db"', ["users.store"]),
+            ("", '[users]\nstore = "sqlite:other.db"', ["records.csv"]),
             ("", "[guard]\nrate = 3\nban_time = 4\nscanners = []", ["guard.ban_time"]),
             ("", '[proxy]\nrtpengine = "udp:127.0.0.1:1"\n[[proxy.alias]]\nname = "a"\nto = "b@c"', []),
         ):
