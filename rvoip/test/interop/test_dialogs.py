@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rvoip.test.interop.agent import AgentPhone
 from rvoip.test.interop.baresip import Baresip
 from rvoip.test.interop.case import InteropTestCase
-from rvoip.test.interop.phone import quit_all
+from rvoip.test.interop.phone import TalkingPhone, quit_all
 from rvoip.test.interop.processes import until
 from rvoip.test.interop.roles import DOMAIN
 
@@ -20,6 +21,15 @@ class DialogTestCase(InteropTestCase):
         phone = AgentPhone(self.folder, self.host(), user, **options)
         self.addCleanup(phone.close)
         return phone
+
+    def they_change(
+        self, ours: AgentPhone, theirs: TalkingPhone, change: Callable[[], None], direction: str
+    ) -> None:
+        """A re-INVITE of theirs, until its ACK: before that they begin no other."""
+        known = len(theirs.sent("^ACK "))
+        change()
+        ours.wait("offer", direction=direction)
+        until(lambda: len(theirs.sent("^ACK ")) > known, f"{theirs.name} acknowledges the answer")
 
     def ends(self, *phones: AgentPhone) -> None:
         """Nothing is left of calls that have ended, which takes every phone the same time."""
@@ -112,10 +122,8 @@ class BaresipTests(DialogTestCase):
         ours.do("resume")
         ours.wait("done", status=200, count=2)
         theirs.hears()
-        theirs.hold()
-        ours.wait("offer", direction="recvonly")
-        theirs.resume()
-        ours.wait("offer", direction="sendrecv")
+        self.they_change(ours, theirs, theirs.hold, "recvonly")
+        self.they_change(ours, theirs, theirs.resume, "sendrecv")
         ours.do("hangup")
         theirs.hung_up()
         ours.quit()
@@ -219,10 +227,8 @@ class ProxyTests(DialogTestCase):
         ours.talks()
         self.assertEqual(len(theirs.sent("^PRACK ")), 1)
         theirs.hears()
-        theirs.hold()
-        ours.wait("offer", direction="recvonly")
-        theirs.resume()
-        ours.wait("offer", direction="sendrecv")
+        self.they_change(ours, theirs, theirs.hold, "recvonly")
+        self.they_change(ours, theirs, theirs.resume, "sendrecv")
         known = len(ours.events("offer"))
         theirs.do("update")
         ours.wait("offer", count=known + 1)
