@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from rvoip.common.log import LogLimiter
+from rvoip.common.printable import printable
 from rvoip.proxy.calls import address_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Unreached:
             _log.warn(
                 "{method} of {call_id} did not reach {where}{whose}: {reason} ({suppressed} more before)",
                 method=request.method,
-                call_id=request.call_id,
+                call_id=printable(request.call_id),
                 where=where,
                 whose=f" of {branch.aor}" if branch.aor else "",
                 reason=reason,
