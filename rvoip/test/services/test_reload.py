@@ -159,7 +159,7 @@ class RestartKeysTests(RoleCase):
             ("", '[proxy]\nsecret_file = "k"\nfork = "sequential"', ["proxy.secret_file"]),
             ("", "[service]\ndrain_max = 7", []),
             ("", '[service]\nclass = "a.B"', ["service.class"]),
-            ("", '[users]\nstore = "sqlite:other.db"', ["records.csv"]),
+            ("", '[users]\nstore = "sqlite:other.db"', ["users.store"]),
             ("", "[guard]\nrate = 3\nban_time = 4\nscanners = []", ["guard.ban_time"]),
             ("", '[proxy]\nrtpengine = "udp:127.0.0.1:1"\n[[proxy.alias]]\nname = "a"\nto = "b@c"', []),
         ):
