@@ -219,7 +219,10 @@ class SIPRole(Role):
             raise ConfigError(
                 file, "registrar.upstream.contact", "is empty", "name the proxy that calls are to come to"
             )
-        return UpstreamRegistration(*parts, make_client(self._reactor, sip, table.upstream), table.upstream)
+        client = make_client(self._reactor, sip, table.upstream)
+        front = UpstreamRegistration(*parts, client, table.upstream, sip.tokens)
+        self.location.expired = front.expired
+        return front
 
     def _make_proxy(self, file: str) -> Proxy:
         name = self.config.service.class_

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from rvoip.common.log import LogLimiter
 from rvoip.protocols.dialog.server import ServerTransaction
+from rvoip.protocols.sip.address import NameAddr
+from rvoip.protocols.sip.build import request as build
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.protocols.transport.flow import Flow
 from rvoip.proxy.forward import forwarded, spent
-from rvoip.registrar.binding import ALL_CONTACTS, Applied, Binding, Change, Outcome
+from rvoip.registrar.binding import ALL_CONTACTS, Applied, Binding, Change, Outcome, Removed
 from rvoip.registrar.compare_and_set import objection
 from rvoip.registrar.errors import StoreError
 from rvoip.registrar.registrar import Registrar
@@ -32,6 +35,8 @@ __all__ = ["UpstreamRegistration"]
 
 WAITING: Final = 4
 """REGISTERs of one AOR that wait for one under way."""
+LEAVING: Final = 100
+"""Phones that went without a word whom the registrar behind is being told of; of more it is not."""
 UNDER_WAY: Final = 2000
 """AORs for which the registrar behind is being asked."""
 
@@ -71,6 +76,7 @@ class UpstreamRegistration(Registration):
         wall: Callable[[], float],
         client: UpstreamClient,
         table: UpstreamTable,
+        token: Callable[[], str],
     ) -> None:
         super().__init__(registrar, store, domains, authenticator, now, wall)
         self.is_short = False
@@ -78,6 +84,8 @@ class UpstreamRegistration(Registration):
         self._place = table.contact
         self._expires = table.expires
         self.upstream = UpstreamBindings(table.mode == "aor")
+        self._token = token
+        self._leaving = 0
         self._locks: dict[str, DeferredLock] = {}
         self._lines = LogLimiter(now)
         self.forwarded = 0
@@ -293,6 +301,57 @@ class UpstreamRegistration(Registration):
         if isinstance(applied, Deferred):
             applied = await applied
         self._respond(transaction, applied, self._now(), self._wall())
+
+    # Phones that went without a word
+
+    def expired(self, removed: Sequence[Removed]) -> None:
+        """Bindings are over here; where the registrar behind trusts us it is told so."""
+        self.registrar.expired(removed)
+        if self.authenticator is None:
+            return  # only the phone can show credentials there
+        now = self._now()
+        for one in removed:
+            keys = [gone.key for gone in one.removed if self.upstream.until(one.aor, gone.key) > now]
+            if keys and not (self.upstream.single and one.bindings) and self._leaving < LEAVING:
+                self._leaving += 1
+                Deferred.fromCoroutine(self._leave(one.aor, keys)).addErrback(self._not_left)
+
+    async def _leave(self, aor: str, keys: list[str]) -> None:
+        lock = self._locks.setdefault(aor, DeferredLock())
+        await lock.acquire()
+        try:
+            found = self.store.lookup(aor, self._now())
+            held = {one.key for one in (await found if isinstance(found, Deferred) else found)}
+            keys = [key for key in keys if key not in held]
+            if not keys or (self.upstream.single and held):
+                return  # the phone has come again meanwhile
+            (flow, *_) = await self._client.flows()
+            place = self._place or flow.sent_by
+            ids = [""] if self.upstream.single else [Binding("", key, "", 0, 0.0, 0).id for key in keys]
+            first = self.domains.first
+            uris = [contact_uri(aor, one, first, place, flow.transport) for one in ids]
+            address = NameAddr(f"sip:{aor}")
+            request = build(
+                "REGISTER",
+                f"sip:{aor.rpartition('@')[2]}",
+                from_=NameAddr(f"sip:{aor}", "", {"tag": self._token()}),
+                to=address,
+                call_id=self._token(),
+                cseq=1,
+                headers=[("Contact", f"<{uri}>;expires=0") for uri in uris],
+            )
+            answer = await self._client.ask(request, flow)
+            if 200 <= answer.status < 300:
+                self.upstream.removed(aor, keys, True)
+        finally:
+            self._leaving -= 1
+            lock.release()
+            if not lock.locked:
+                self._locks.pop(aor, None)
+
+    def _not_left(self, failure: Failure) -> None:
+        """Then its binding there ends by itself."""
+        failure.trap(NoAnswer, StoreError)
 
     # Answers
 

@@ -289,12 +289,32 @@ class TrustedTests(UpstreamCase):
         self.assertEqual(self.registers(two, 0).status, 200)
         self.assertEqual(self.bindings(self.back), [])
 
+    def test_a_phone_that_went_without_a_word(self) -> None:
+        """The last of them takes the binding there with it."""
+        self.add_account(self.front, "bob@example.test")
+        one, two = (self.phone("bob@example.test", f"127.0.64.2{number}", seed=number) for number in (1, 2))
+        self.registers(one)
+        self.registers(two, 120)
+        self.reactor.advance(70)
+        self.assertEqual((len(self.bindings(self.front)), len(self.bindings(self.back))), (1, 1))
+        self.reactor.advance(60)
+        self.assertEqual((self.bindings(self.front), self.bindings(self.back)), ([], []))
+        # It may come again at once.
+        self.assertEqual(self.registers(one).status, 200)
+        self.assertEqual(len(self.bindings(self.back)), 1)
 
-class UntrustedTests(TrustedTests):
+    def test_it_cannot_be_told(self) -> None:
+        self.add_account(self.front, "bob@example.test")
+        self.registers(self.phone("bob@example.test", "127.0.64.21"))
+        self.reactor.result_of(self.back.stopService())
+        self.reactor.advance(200)
+        self.assertEqual(self.bindings(self.front), [])
+
+
+class UntrustedTests(UpstreamCase):
     """The registrar behind asks for credentials all the same: that is not the phone's to answer."""
 
-    def make_back(self, text: str = "") -> SIPRole:
-        return UpstreamCase.make_back(self)
+    front_table = ""
 
     def test_local_credentials(self) -> None:
         self.add_account(self.front, "bob@example.test")
