@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rvoip.common.health import Health, HealthReport
+from rvoip.common.openapi_page import POLICY, page
 from rvoip.common.routing import Reply
 
 if TYPE_CHECKING:
@@ -48,9 +49,14 @@ def serve_metrics(api: API, metrics: Metrics) -> None:
 
 
 def serve_openapi(api: API) -> None:
-    """Add `/v1/openapi.json`."""
+    """Add `/v1/openapi.json`, and `/v1/docs`, the same for people, open to all."""
 
     @api.route("GET", "/v1/openapi.json", response=dict[str, Any])
     def get_openapi(call: Call) -> dict[str, Any]:
         """This API as an OpenAPI 3.1 document."""
         return api.openapi()
+
+    @api.route("GET", "/v1/docs", content_type="text/html; charset=utf-8", is_public=True)
+    def get_docs(call: Call) -> Reply:
+        """This API as a page to read."""
+        return Reply(page(api.openapi()), headers={"Content-Security-Policy": POLICY})

@@ -22,7 +22,7 @@ from rvoip.test.services.roles import HOST, RoleCase
 from rvoip.users.errors import StoreError
 from rvoip.users.store import UserStore
 
-PUBLIC = {"/health", "/health/ready", "/health/live", "/metrics"}
+PUBLIC = {"/health", "/health/ready", "/health/live", "/metrics", "/v1/docs"}
 
 
 def requests(role: SIPRole) -> list[tuple[str, str]]:
