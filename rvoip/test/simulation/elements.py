@@ -45,6 +45,7 @@ class _Accounts(Service):
     name = "accounts"
     trouble = ""
     credentials = None
+    limits = None
     keys = 0
 
     def lookup(self, user: str, realm: str) -> HA1Set | None:
@@ -52,6 +53,9 @@ class _Accounts(Service):
 
     def exists(self, aor: str) -> bool:
         return not aor.startswith("nobody@")
+
+    def in_doubt(self) -> bool:
+        return False
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
