@@ -6,9 +6,10 @@ set -eu
 
 # sipp; sipsak; two kamailio modules for the peers with SQLite and TLS; baresip; openssl makes certificates;
 # iproute2 makes network namespaces; redis-server and postgresql hold bindings and accounts;
-# rtpengine relays media; slapd is a directory of accounts.
+# rtpengine relays media; slapd is a directory of accounts; mosquitto, rabbitmq and nats are told of
+# events.
 peers="sip-tester sipsak kamailio kamailio-sqlite-modules kamailio-tls-modules baresip-core openssl iproute2
-redis-server postgresql rtpengine-daemon slapd"
+redis-server postgresql rtpengine-daemon slapd mosquitto mosquitto-clients rabbitmq-server nats-server"
 
 # JsSIP runs under Node, whichever is there.
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then peers="$peers nodejs npm"; fi

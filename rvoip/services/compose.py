@@ -33,6 +33,8 @@ from rvoip.services.config import Config
 from rvoip.services.config import Registrar as RegistrarTable
 from rvoip.services.core import SERVER, Core
 from rvoip.services.early_register import EarlyRegister
+from rvoip.services.event_queue import EventQueue
+from rvoip.services.event_sinks import event_sinks
 from rvoip.services.forwarding import ConfiguredForwarding
 from rvoip.services.http import HTTPSide
 from rvoip.services.limits import LimitsService
@@ -53,7 +55,6 @@ from rvoip.services.sip import SIPService
 from rvoip.services.tracing import Tracing
 from rvoip.services.upstream import UpstreamRegistration
 from rvoip.services.upstream_client import make_client
-from rvoip.services.webhook import HTTPPost, WebhookService, check_events
 from rvoip.trace.ring import MessageRing
 from rvoip.users.remote import RemoteCredentials
 
@@ -111,7 +112,7 @@ class SIPRole(Role):
         self.calls = self._make_calls() if self.proxy is not None else None
         self.limits = self._make_limits(file) if self.proxy is not None else None
         self.records = self._make_records(file) if self.proxy is not None else None
-        self.webhook = self._make_webhook(file)
+        self.publishing = self._make_publishing(file)
         self.screen = Screen(self.routing.peers if self.routing is not None else None)
         self.screen.use(config.guard.scanners)
         self.sip.gate.passes = self.screen.passes
@@ -139,8 +140,8 @@ class SIPRole(Role):
             self.add(self.nat_ping, "nat-ping")
         if self.records is not None:
             self.add(self.records, "records")
-        if self.webhook is not None:
-            self.add(self.webhook, "webhook")
+        for number, queue in enumerate(self.publishing):
+            self.add(queue, f"events-{number}")
         if self.presence is not None:
             self.add(self.presence, "presence")
         if self.limits is not None:
@@ -297,15 +298,13 @@ class SIPRole(Role):
             lambda: self.config.proxy.record_route and self.config.proxy.dialogs > 0,
         )
 
-    def _make_webhook(self, file: str) -> WebhookService | None:
+    def _make_publishing(self, file: str) -> list[EventQueue]:
         table = self.config.events
         if table is None:
-            return None
-        check_events(table, file)
-        post = HTTPPost(self._reactor, table.url, table.token, table.secret, time.time)
-        return WebhookService(
-            self._reactor, post, table.kinds, table.queue, self.events, self.role, time.time, self.sip.tokens
-        )
+            return []
+        sinks = event_sinks(self._reactor, table, file, time.time, self.sip.tokens)
+        rest = (table.kinds, table.queue, self.events, self.role, time.time, self.sip.tokens)
+        return [EventQueue(self._reactor, sink, *rest) for sink in sinks]
 
     def _make_presence(self, file: str) -> PresenceService | None:
         table = self.config.presence

@@ -315,12 +315,19 @@ class Records(Table):
 
 
 class Events(Table):
-    """`[events]`: what happens is posted to a web service, as JSON."""
+    """`[events]`: what happens is published, as JSON."""
 
-    url: str
-    """`https://...` or `http://...`, to which `{"events": [...]}` is posted."""
+    url: str | list[str] = ""
+    """Where to, one or several: `https://...` or `http://...`, to which `{"events": [...]}` is posted; or a \
+broker, `mqtt://USER:PASSWORD@HOST:PORT`, `amqp://.../VHOST`, `nats://...`, with TLS `mqtts://`, `amqps://`, \
+`nats+tls://`."""
+    sink: str = ""
+    """`package.Class` of a sink of your own (`rvoip.services.event_sink.IEventSink`)."""
+    topic: str = "rvoip"
+    """What topics (`rvoip/call/ended`, MQTT) and subjects (`rvoip.call.ended`, NATS) begin with; and \
+the topic exchange, where the routing key is `call.ended` (AMQP)."""
     token: str = ""
-    """Bearer token that it asks for; empty: none."""
+    """Bearer token that the web service asks for; empty: none."""
     secret: str = ""
     """Key of the HMAC-SHA256 in `Rvoip-Signature`, of time and body; empty: no such header."""
     kinds: list[
@@ -347,7 +354,7 @@ class Events(Table):
     )
     """What is told."""
     queue: Annotated[int, Meta(ge=100)] = 10000
-    """Events that wait in memory for a service that is slow or away; more are lost and counted."""
+    """Events that wait in memory for a service or broker that is slow or away; more are lost and counted."""
 
 
 class Config(Table):

@@ -206,17 +206,24 @@ def _calls(metrics: Metrics, role: SIPRole) -> None:
             ],
             "counter",
         )
-    webhook = role.webhook
-    if webhook is not None:
+    publishing = role.publishing
+    if publishing:
         metrics.collect_labelled(
-            "webhook_events",
-            "Events by what became of them on their way to the web service",
-            ("outcome",),
-            lambda: [(("sent",), webhook.sent), (("lost",), webhook.lost)],
+            "published_events",
+            "Events by what became of them on their way to a web service or broker",
+            ("sink", "outcome"),
+            lambda: [
+                ((queue.sink.name, outcome), count)
+                for queue in publishing
+                for outcome, count in (("sent", queue.sent), ("lost", queue.lost))
+            ],
             "counter",
         )
-        metrics.collect_from(
-            "webhook_waiting", "Events that the web service has not taken yet", lambda: webhook.waiting
+        metrics.collect_labelled(
+            "published_waiting",
+            "Events that a web service or broker has not taken yet",
+            ("sink",),
+            lambda: [((queue.sink.name,), queue.waiting) for queue in publishing],
         )
     if routing is not None:
 

@@ -22,7 +22,8 @@ from rvoip.services import webhook as webhook_module
 from rvoip.services.activity import RegistrationChanged
 from rvoip.services.compose import SIPRole
 from rvoip.services.config import Events
-from rvoip.services.webhook import BATCH, HTTPPost, WebhookService, check_events, signature
+from rvoip.services.event_queue import BATCH, PATIENCE, EventQueue
+from rvoip.services.webhook import HTTPPost, HTTPSink, check_webhook, signature
 from rvoip.test.services.roles import RoleCase
 
 KINDS = Events(url="http://a").kinds
@@ -45,13 +46,13 @@ class Service:
 
 
 class WebhookTests(SynchronousTestCase):
-    def make(self, service: Callable[[bytes], Deferred[int]], size: int = 1000) -> WebhookService:
+    def make(self, service: Callable[[bytes], Deferred[int]], size: int = 1000) -> EventQueue:
         self.clock = Clock()
         self.bus = EventBus(self.clock)
         ids = iter(range(1, 10**9))
-        made = WebhookService(
+        made = EventQueue(
             self.clock,
-            service,
+            HTTPSink(self.clock, "http://hook.example.test/", post=service),
             KINDS,
             size,
             self.bus,
@@ -150,7 +151,7 @@ class WebhookTests(SynchronousTestCase):
         webhook = self.make(service)
         self.happen(1)
         self.advance()
-        self.advance(webhook_module.PATIENCE)
+        self.advance(PATIENCE)
         self.advance(1.0)
         self.assertEqual((len(service.bodies), webhook.sent), (2, 1))
 
@@ -208,11 +209,11 @@ class WebhookTests(SynchronousTestCase):
         ):
             with self.subTest(url=url):
                 with self.assertRaises(ConfigError) as caught:
-                    check_events(Events(url=url), "f.toml")
+                    check_webhook(url, Events(), "f.toml")
                 self.assertEqual(caught.exception.key, "events.url")
         with self.assertRaises(ConfigError):
-            check_events(Events(url="http://a", token="a\r\nX: 1"), "f.toml")
-        check_events(Events(url="https://hook.example.test:8443/a?b=c", token="a.b-c"), "f.toml")
+            check_webhook("http://a", Events(token="a\r\nX: 1"), "f.toml")
+        check_webhook("https://hook.example.test:8443/a?b=c", Events(token="a.b-c"), "f.toml")
 
 
 class Hook(Resource):
@@ -301,7 +302,8 @@ class RoleTests(RoleCase):
         self.assertEqual((refused["uri"], refused["status"]), ("sip:nobody@example.test", 404))
         self.assertEqual(refused["source"], f"udp:127.0.64.21:{alice.wire.port}")
         self.assertIn(
-            b'rvoip_proxy_webhook_events_total{outcome="sent"} 5.0', self.client.ask("GET", "/metrics").body
+            b'rvoip_proxy_published_events_total{outcome="sent",sink="http://hook.example.test/"} 5.0',
+            self.client.ask("GET", "/metrics").body,
         )
-        assert role.webhook is not None
-        self.assertEqual(role.webhook.waiting, 0)
+        (queue,) = role.publishing
+        self.assertEqual(queue.waiting, 0)
