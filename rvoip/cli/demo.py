@@ -10,8 +10,10 @@ import shlex
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
+import rvoip
 from rvoip.cli.errors import CommandError
 from rvoip.cli.output import write_line
 from rvoip.cli.selfsigned import write_certificate
@@ -224,8 +226,10 @@ def _server(file: str) -> list[str]:
 
 
 def _become(command: list[str]) -> NoReturn:
-    """Let another program take the place of this one."""
+    """Let another program take the place of this one; it finds this package where this one did."""
+    places = [str(Path(rvoip.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
     try:
-        os.execv(command[0], command)
+        os.execve(command[0], command, environment)
     except OSError as error:
         raise CommandError(printable(f"{command[0]}: {error.strerror}")) from None

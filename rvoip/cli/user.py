@@ -99,17 +99,18 @@ def _add(args: argparse.Namespace) -> int:
     with open_store(_store_url(args), make=True) as store:
         store.add(Account.of(aor), password, digest=not args.no_digest)
     if not args.no_digest:
-        _warn_of_domain(args, aor)
+        _warn_of_domains(args, [split_aor(aor)[1]])
     return _done(args, aor, "added")
 
 
-def _warn_of_domain(args: argparse.Namespace, aor: str) -> None:
-    """Say on standard error when the server of this configuration is not for the account's domain."""
+def _warn_of_domains(args: argparse.Namespace, domains: Iterable[str], what: str = "the account") -> None:
+    """Say on standard error which of the accounts' domains the server of this configuration is not for."""
     served = [name.lower().rstrip(".") for name in load(args.config, args.role).sip.domains]
-    domain = split_aor(aor)[1]
-    if served and domain not in served:
-        file = args.config or "defaults"
-        sys.stderr.write(f"{file}: sip.domains does not name {domain}, so no phone can use the account yet\n")
+    file = args.config or "defaults"
+    for domain in sorted(domains) if served else ():
+        if domain not in served:
+            line = f"{file}: sip.domains does not name {domain}, so no phone can use {what} yet\n"
+            sys.stderr.write(line)
 
 
 def _passwd(args: argparse.Namespace) -> int:
@@ -219,6 +220,7 @@ def _import(args: argparse.Namespace) -> int:
             raise CommandError(
                 f"{name}: {line}; nothing was imported" if line.startswith("line ") else line
             ) from None
+    _warn_of_domains(args, result.domains, "its accounts")
     if args.json:
         write_json({"added": result.added, "changed": result.changed, "unchanged": result.unchanged})
     else:

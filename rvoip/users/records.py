@@ -25,6 +25,8 @@ class ImportResult:
     added: int
     changed: int
     unchanged: int
+    domains: frozenset[str] = attrs.field(default=frozenset(), eq=False)
+    """Those of all the accounts, in lower case."""
 
 
 #: (digest username, realm, hashes)

@@ -222,14 +222,17 @@ class UserStore:
         one for an account that another line is for. The write lock is held for the length of the import.
         """
         counts = [0, 0, 0]
+        domains: set[str] = set()
         parsed = read_lines(lines)
         with self._database.writing() as connection:
             while batch := {(user, domain): password for user, domain, password in _take(parsed)}:
+                domains.update([domain for _, domain in batch])
                 for index, count in enumerate(self._import_batch(connection, batch)):
                     counts[index] += count
             if counts[0] or counts[1]:
                 _log(connection, _ANYTHING)
-        return ImportResult(*counts)
+        added, changed, unchanged = counts
+        return ImportResult(added, changed, unchanged, frozenset(domains))
 
     def _import_batch(
         self, connection: sa.Connection, batch: dict[tuple[str, str], str]

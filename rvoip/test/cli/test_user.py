@@ -54,6 +54,19 @@ class UserTests(TestCase):
             ran = self.user("add", aor, "--password-stdin", stdin=b"secret\n")
             self.assertEqual(ran, (0, f"added {aor}\n", said))
 
+    def test_an_import_of_domains_that_are_not_served(self) -> None:
+        """A line each."""
+        Path(self.config).write_text(
+            '[users]\nstore = "sqlite:accounts.db"\n[sip]\ndomains = ["example.test"]\n', encoding="utf-8"
+        )
+        lines = b"a:example.test:x\nb:Other.test:x\nc:other.test:x\n# d:gone.test:x\ne:a.test:x\n"
+        unknown = "".join(
+            f"{self.config}: sip.domains does not name {domain}, so no phone can use its accounts yet\n"
+            for domain in ("a.test", "other.test")
+        )
+        for counts in ("4 added, 0 changed, 0 unchanged", "0 added, 0 changed, 4 unchanged"):
+            self.assertEqual(self.user("import", "-", stdin=lines), (0, f"{counts}\n", unknown))
+
     def test_a_password_loses_one_line_end_and_nothing_else(self) -> None:
         for number, (given, kept) in enumerate(
             [(b"x", "x"), (b"x\n", "x"), (b"x\r\n", "x"), (b" x \n", " x ")]
