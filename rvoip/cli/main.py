@@ -23,7 +23,7 @@ COMMANDS = {
     "binding": "registered contacts of a running server: list, remove",
     "dialog": "the calls that are up: list, end",
     "gateway": "the gateways of a running proxy: list, set",
-    "presence": "who watches whom, who may, and what waits: watchers, show, rule, unrule, mailbox",
+    "presence": "who watches whom, who may, and what waits: watchers, show, rule, unrule, mailbox, lists",
     "ban": "addresses that are not heard for a while: list, remove",
     "ladder": "the SIP messages of a recent call, drawn",
     "status": "how a running server is, and what it is at",

@@ -39,6 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     mailbox.add_argument("user", metavar="USER@DOMAIN")
     mailbox.add_argument("new", metavar="NEW", type=int, help="messages that were not heard yet")
     mailbox.add_argument("old", metavar="OLD", type=int, nargs="?", default=0, help="the others")
+    lists = _action(actions, "lists", _lists, "list the users that are watched as one")
+    lists.add_argument("owner", metavar="OWNER", nargs="?", default="", help="only of this user")
+    make = _action(actions, "list", _list, "make or change a list of users that are watched as one")
+    make.add_argument("name", metavar="NAME@DOMAIN", help="the address that is watched")
+    make.add_argument("owner", metavar="OWNER", help="the only user who may")
+    make.add_argument("members", metavar="MEMBER", nargs="+")
+    unlist = _action(actions, "unlist", _unlist, "remove a list")
+    unlist.add_argument("name", metavar="NAME@DOMAIN")
 
 
 def _action(
@@ -104,6 +112,34 @@ def _mailbox(args: argparse.Namespace) -> int:
     body = {"new": args.new, "old": args.old}
     connect(args).put(f"/v1/presence/{segment(args.user)}/mailbox", body)
     return _done(args, f"{args.user}: {args.new} new, {args.old} old")
+
+
+def _lists(args: argparse.Namespace) -> int:
+    found = connect(args).get("/v1/lists", owner=args.owner, limit=_MOST)["lists"]
+    if args.json:
+        write_json(found)
+        return 0
+    rows = [
+        (
+            each["name"],
+            each["owner"],
+            " ".join(each["members"]),
+            "configuration" if each["configured"] else "",
+        )
+        for each in found
+    ]
+    write_table(("LIST", "OWNER", "MEMBERS", ""), rows)
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    connect(args).put(f"/v1/lists/{segment(args.name)}", {"owner": args.owner, "members": args.members})
+    return _done(args, f"{args.name}: {' '.join(args.members)}")
+
+
+def _unlist(args: argparse.Namespace) -> int:
+    connect(args).delete(f"/v1/lists/{segment(args.name)}")
+    return _done(args, f"{args.name}: no list")
 
 
 def _done(args: argparse.Namespace, text: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 
 __all__ = ["Buddy", "BuddyList", "BuddyLists"]
@@ -40,6 +42,10 @@ class BuddyLists:
     def containing(self, aor: str) -> tuple[str, ...]:
         """The AORs of the lists that have this member."""
         return tuple(sorted(self._containing.get(aor, ())))
+
+    def __iter__(self) -> Iterator[BuddyList]:
+        """All lists, by their names."""
+        return iter(sorted(self._lists.values(), key=lambda each: each.aor))
 
     def of(self, owner: str) -> tuple[BuddyList, ...]:
         """The lists of an owner."""

@@ -124,6 +124,20 @@ class PresenceList(msgspec.Struct, frozen=True):
     """Whether it is in the configuration, and can be changed only there."""
 
 
+class PresenceLists(msgspec.Struct, frozen=True):
+    """Lists, by their names."""
+
+    lists: list[PresenceList]
+    total: int
+
+
+class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose to show, and how many."""
+
+    owner: str = ""
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
 def serve_presence(api: API, service: PresenceService | None) -> None:
     """Add the routes; without `[presence]` they are 404."""
     _serve_watching(api, service)
@@ -223,6 +237,15 @@ def _serve_rules(api: API, service: PresenceService | None) -> None:
 
 
 def _serve_lists(api: API, service: PresenceService | None) -> None:
+    @api.route("GET", "/v1/lists", query=ListQuery, response=PresenceLists, scopes=(PRESENCE_READ,))
+    def list_lists(call: Call, query: ListQuery) -> PresenceLists:
+        """List the lists of users that are watched as one."""
+        if service is None:
+            return PresenceLists([], 0)
+        owner = _aor(service, query.owner) if query.owner else ""
+        found = [each for each in service.presence.lists if owner in ("", each.owner)]
+        return PresenceLists([_listed(service, each) for each in found[: query.limit]], len(found))
+
     @api.route("GET", "/v1/lists/{name}", response=PresenceList, scopes=(PRESENCE_READ,))
     def get_list(call: Call, name: str) -> PresenceList:
         """Show a list of users that is watched as one."""
@@ -230,8 +253,7 @@ def _serve_lists(api: API, service: PresenceService | None) -> None:
         found = there.presence.lists.get(_aor(there, name))
         if found is None:
             raise HTTPError(404, f"there is no list {printable(name)}")
-        members = [each.aor for each in found.members]
-        return PresenceList(found.aor, found.owner, members, found.name, there.has_list(found.aor))
+        return _listed(there, found)
 
     @api.route("PUT", "/v1/lists/{name}", body=NewList, scopes=(PRESENCE_WRITE,))
     async def set_list(call: Call, name: str, body: NewList) -> None:
@@ -258,6 +280,11 @@ def _serve_lists(api: API, service: PresenceService | None) -> None:
         if there.presence.lists.get(aor) is None:
             raise HTTPError(404, f"there is no list {printable(name)}")
         await _written(lambda: there.presence.drop_list(aor))
+
+
+def _listed(service: PresenceService, found: BuddyList) -> PresenceList:
+    members = [each.aor for each in found.members]
+    return PresenceList(found.aor, found.owner, members, found.name, service.has_list(found.aor))
 
 
 def _there(service: PresenceService | None) -> PresenceService:

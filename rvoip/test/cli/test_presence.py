@@ -46,6 +46,19 @@ class PresenceTests(TestCase):
     def rvoip(self, *arguments: str) -> Ran:
         return run("presence", *arguments, "--url", self.server.url)
 
+    def test_lists(self) -> None:
+        team = {"name": "team@x", "owner": "a@x", "members": ["b@x", "c@x"], "title": "", "configured": True}
+        for owner, query in (("", "limit=1000"), ("a@x", "owner=a%40x&limit=1000")):
+            self.server.answers[f"GET /v1/lists?{query}"] = (200, {"lists": [team], "total": 1})
+            lines = self.rvoip("lists", *filter(None, [owner])).out.splitlines()
+            self.assertEqual(lines[1].split(), "team@x a@x b@x c@x configuration".split())
+        self.assertEqual(self.rvoip("lists", "--json").json, [team])
+        self.server.answers["PUT /v1/lists/team@x"] = (204, None)
+        self.server.answers["DELETE /v1/lists/team@x"] = (204, None)
+        self.assertEqual(self.rvoip("list", "team@x", "a@x", "b@x", "c@x"), (0, "team@x: b@x c@x\n", ""))
+        self.assertEqual(self.rvoip("unlist", "team@x"), (0, "team@x: no list\n", ""))
+        self.assertEqual(self.rvoip("list", "team@x", "a@x").status, 2)
+
     def test_watchers(self) -> None:
         for user, query in (("", "limit=1000"), ("bob@example.test", "user=bob%40example.test&limit=1000")):
             self.server.answers[f"GET /v1/subscriptions?{query}"] = (

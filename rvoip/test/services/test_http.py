@@ -136,7 +136,7 @@ class CallersTests(RoleCase):
     def test_with_a_token_every_route_asks_for_it(self) -> None:
         role = self.run_role('[http]\ntoken = "t0ken"\n')
         found = requests(role)
-        self.assertEqual(len(found), 40)
+        self.assertEqual(len(found), 41)
         for method, target in found:
             for given in (None, "Bearer wrong", "Bearer t0ken2", "Bearer T0ken", "Basic dDBrZW46", "t0ken"):
                 answer = self.client.ask(method, target, authorization=given)
@@ -394,6 +394,7 @@ class DescriptionTests(RoleCase):
                 "/v1/keys/{prefix}",
                 "/v1/ladders",
                 "/v1/ladders/{call_id}",
+                "/v1/lists",
                 "/v1/lists/{name}",
                 "/v1/openapi.json",
                 "/v1/presence/{aor}",

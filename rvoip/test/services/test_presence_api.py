@@ -58,6 +58,19 @@ class PresenceAPITests(WatchingCase):
         self.assertEqual([self.put(team, {"owner": "bob", "members": []}), self.delete(team)], [409, 409])
         self.assertEqual(self.client.ask("GET", team).json["members"], ["bob@example.test"])
 
+    def test_all_lists(self) -> None:
+        self.start("[[presence.list]]\nname = 'team'\nowner = 'alice'\nmembers = ['bob']\n")
+        self.assertEqual(self.put("/v1/lists/desk@example.test", {"owner": "bob", "members": ["alice"]}), 204)
+        found = self.client.ask("GET", "/v1/lists").json
+        shown = [(one["name"], one["owner"], one["configured"]) for one in found["lists"]]
+        desk = ("desk@example.test", "bob@example.test", False)
+        team = ("team@example.test", "alice@example.test", True)
+        self.assertEqual((shown, found["total"]), ([desk, team], 2))
+        for query, names in (("?owner=alice", ["team@example.test"]), ("?limit=1", ["desk@example.test"])):
+            found = self.client.ask("GET", "/v1/lists" + query).json
+            self.assertEqual([one["name"] for one in found["lists"]], names)
+        self.assertEqual(self.client.ask("GET", "/v1/lists?owner=%20").status, 400)
+
     def test_mailboxes(self) -> None:
         store = f"sqlite:{self.folder}/presence.db"
         role = self.start(store=store)
