@@ -8,6 +8,7 @@ from rvoip.protocols.dialog.server import ServerTransaction
 from rvoip.protocols.sip.build import respond
 from rvoip.protocols.sip.message import Response
 from rvoip.proxy.branch import Branch
+from rvoip.proxy.identity import answered_session
 
 __all__ = ["best_response"]
 
@@ -28,7 +29,7 @@ def best_response(
         # It speaks of one server behind us, not of us (step 6).
         response, status = None, 500
     if response is None:
-        return respond(request, status, to_tag=transaction.stateless_tag)
+        return respond(request, status, to_tag=transaction.stateless_tag, headers=answered_session(request))
     if status == 401 or status == 407:
         _gather_challenges(response, branches)
     return response

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Message, Request
+from rvoip.protocols.sip.session_headers import SessionID
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.proxy.interfaces import IDomains
 
-__all__ = ["assert_identity", "hide_identity", "wants_privacy"]
+__all__ = ["answered_session", "assert_identity", "hide_identity", "wants_privacy"]
 
 
 def wants_privacy(message: Message) -> bool:
@@ -54,3 +55,18 @@ def _preferred(request: Request, user: str, domains: IDomains) -> str:
     except SIPParseError:
         return ""
     return ""
+
+
+def answered_session(request: Request) -> tuple[tuple[str, str], ...]:
+    """The Session-ID of an answer of our own: as the far end would give it, whose half is null until the
+    sender knows it (RFC 7989 section 7); the older form has one half, which goes back. Nothing where the
+    request has none, or one that cannot be read.
+    """
+    if not request.has("session-id"):
+        return ()
+    try:
+        found: SessionID = request.typed("session-id")
+    except SIPParseError:
+        return ()
+    answer = SessionID(found.local) if found.remote is None else SessionID(found.remote, found.local)
+    return (("Session-ID", str(answer)),)

@@ -21,6 +21,7 @@ from rvoip.proxy.branch import Branch
 from rvoip.proxy.context import ResponseContext
 from rvoip.proxy.dialogs import DIALOG_MAKING, Entered
 from rvoip.proxy.forward import breadth, loop_mark, looped, spent, unknown_extensions
+from rvoip.proxy.identity import answered_session
 from rvoip.proxy.in_time import in_time
 from rvoip.proxy.record_route import goes_by_flow
 from rvoip.proxy.route_context import RouteContext
@@ -358,7 +359,7 @@ class Inbound:
             refused.status,
             refused.reason,
             to_tag=transaction.stateless_tag,
-            headers=refused.headers,
+            headers=(*refused.headers, *answered_session(transaction.request)),
         )
         context.release()
         user = context.user

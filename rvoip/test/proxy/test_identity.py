@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.sip.message import Request
-from rvoip.proxy.identity import assert_identity, hide_identity, wants_privacy
+from rvoip.proxy.identity import answered_session, assert_identity, hide_identity, wants_privacy
 from rvoip.proxy.proxy import ProxySettings
 from rvoip.services.domains import Domains
 from rvoip.test.proxy.test_calls import BOB, Base
@@ -35,6 +35,18 @@ class ValueTests(SynchronousTestCase):
         ):
             self.assertEqual(wants_privacy(request(privacy=value)), expected, value)
         self.assertFalse(wants_privacy(request()))
+
+    def test_session_of_our_own_answers(self) -> None:
+        one, other, null = "a" * 32, "b" * 32, "0" * 32
+        for value, expected in (
+            (f"{one};remote={null}", f"{null};remote={one}"),
+            (f"{one};remote={other}", f"{other};remote={one}"),
+            (one, one),
+            ("x", None),
+        ):
+            found = dict(answered_session(request(session_id=value))).get("Session-ID")
+            self.assertEqual(found, expected, value)
+        self.assertEqual(answered_session(request()), ())
 
     def test_hiding(self) -> None:
         for privacy, trusted, stays in (("id", True, True), ("id", False, False), ("none", False, True)):
@@ -101,3 +113,21 @@ class ProxyTests(Base):
             alice.send(alice.request())
             bob.send(bob.answer(bob.one(), 200, extra=f"{PAI}: <sip:x@y>\r\nPrivacy: id\r\n"))
             self.assertEqual(alice.one().has("p-asserted-identity"), caller_trusted)
+
+
+class SessionTests(Base):
+    """Session-ID in what the proxy answers by itself (RFC 7989 section 7)."""
+
+    def test_refused_and_timed_out(self) -> None:
+        scene = self.scene()
+        alice, bob = scene.peer("alice"), scene.peer("bob")
+        named = f"Session-ID: {'a' * 32};remote={'0' * 32}\r\n"
+        expected = f"{'0' * 32};remote={'a' * 32}"
+        alice.send(alice.request(uri="sip:nobody@example.test", extra=named))
+        self.assertEqual(alice.one().get("session-id"), expected)
+        scene.places.bind("bob", f"sip:bob@{bob.address}")
+        alice.send(alice.request(extra=named))
+        self.assertEqual(bob.take()[0].method, "INVITE")
+        scene.advance(40)
+        final = next(one for one in alice.take() if one.status >= 200)
+        self.assertEqual((final.status, final.get("session-id")), (408, expected))
