@@ -159,7 +159,8 @@ class Inbound:
         self, transaction: ServerTransaction, context: RouteContext, waiting: Awaitable[None]
     ) -> None:
         """What takes time: it may be cancelled meanwhile, and refused in the end."""
-        transaction.on_cancel = _cancelled_early
+        # The caller gives up before it is known where to send the request.
+        transaction.on_cancel = lambda over, cancel: self._refuse(over, Refused(487), context)
         try:
             await waiting
         except NobodyThere as nobody:
@@ -354,6 +355,8 @@ class Inbound:
 
         Their nonce count is used: looked at once more, they would be a replay, and the phone asked anew.
         """
+        if transaction.answered:
+            return  # it was cancelled meanwhile
         response = respond(
             transaction.request,
             refused.status,
@@ -380,8 +383,7 @@ async def _start_later(context: ResponseContext, waiting: Awaitable[None]) -> No
     finally:
         if not started:
             context.incoming.release()
-
-
-def _cancelled_early(transaction: ServerTransaction, cancel: Request) -> None:
-    """The caller gave up before it was known where to send the request."""
-    transaction.respond_status(487)
+            passing = context.proxy.passing
+            if passing is not None and context.transaction.answered:
+                # It was cancelled: the relay, which has just begun, is told.
+                passing.final(context.transaction.request, context.transaction.status)

@@ -271,6 +271,22 @@ class RouterTests(Base):
         scene.advance(40)
         self.assertClean(scene)
 
+    def test_cancelled_while_it_thinks(self) -> None:
+        """Whoever accounts for calls hears of it, once."""
+        scene = self.scene()
+        alice = scene.peer("alice")
+        told: list[int] = []
+        scene.proxy.tell = lambda request, response, *more: told.append(response.status)  # type: ignore[method-assign]
+        decision: Deferred[Any] = Deferred()
+        scene.proxy.routers = (Says(lambda request, context: decision),)
+        alice.send(alice.request(branch="z9hG4bKa", call_id="a"))
+        alice.send(alice.request("CANCEL", branch="z9hG4bKa", call_id="a", contact=""))
+        self.assertEqual(alice.starts()[:2], ["200 CANCEL", "487 INVITE"])
+        decision.errback(Refused(603))
+        scene.advance(100)
+        self.assertEqual(told, [487])
+        self.assertClean(scene)
+
     def test_one_that_never_says_what_comes_next(self) -> None:
         """All have failed, and it is asked for more: the caller hears how they failed."""
         scene = self.scene()

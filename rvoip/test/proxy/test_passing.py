@@ -234,6 +234,7 @@ class RelayTests(RoutingBase):
         scene.advance(50)
         self.assertEqual(self.bob.take(), [])
         self.assertEqual(scene.leftovers(), [])
+        self.assertEqual(self.commands()[-1], "delete", "the relay does not wait for the call")
 
     def test_an_answer_that_cannot_be_relayed(self) -> None:
         """The call is up: the description goes on as it is, in its turn."""
