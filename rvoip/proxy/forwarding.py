@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.proxy.diversion import MOST_DIVERSIONS, Step, count_diversions
-from rvoip.proxy.limits import OverLimit
 from rvoip.proxy.record_route import address_key
 from rvoip.proxy.route_context import RouteContext
 from rvoip.proxy.targets import Destination, NobodyThere, Refused, Targets
@@ -150,7 +149,7 @@ class Diverting:
         if proxy.limits is not None and request.method == "INVITE":
             try:
                 proxy.limits.admit(copy, found, incoming)
-            except OverLimit:
+            except Refused:
                 return None
         return self._vouched(found, trail)
 

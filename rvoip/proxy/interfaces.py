@@ -74,7 +74,7 @@ class ICallLimits(Interface):
     """Who may call what, and how much of it."""
 
     def admit(request: Request, targets: Targets, context: Any) -> None:
-        """Count a new call that is to go to these targets in `context.holds`, or raise `OverLimit`.
+        """Count a new call that is to go to these targets in `context.holds`, or raise `Refused`.
 
         `context` is its `RouteContext`.
         """

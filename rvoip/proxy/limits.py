@@ -15,7 +15,6 @@ from rvoip.protocols.sip.uri import SipURI, TelURI
 from rvoip.proxy.numbers import NumberPlan, bare_number
 from rvoip.proxy.pattern import Pattern
 from rvoip.proxy.rewrite import dialled
-from rvoip.proxy.targets import Refused
 
 __all__ = [
     "NOBODY",
@@ -87,8 +86,11 @@ class Spent:
     seconds: float
 
 
-class OverLimit(Refused):
-    """Not to be sent on: a limit was reached, or the class of the number is not allowed."""
+class OverLimit(Exception):
+    """Not to be sent on: a limit was reached, or the class of the number is not allowed.
+
+    `status`, `reason` and `headers` are what to answer.
+    """
 
     def __init__(self, what: str, number_class: str, limit: int, again: float = 0.0) -> None:
         status, reason, text = _ANSWERS[what]
@@ -96,7 +98,10 @@ class OverLimit(Refused):
         headers = [("Warning", f'399 proxy "{text}"')]
         if again > 0:
             headers.append(("Retry-After", str(int(again) + 1)))
-        super().__init__(status, reason, headers, stateless=True)
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = tuple(headers)
         self.what = what
         self.number_class = number_class
         self.limit = limit

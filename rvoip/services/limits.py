@@ -22,7 +22,7 @@ from rvoip.proxy.calls import Call, address_of
 from rvoip.proxy.interfaces import ICallLimits
 from rvoip.proxy.limits import CallLimits, Hold, Limited, OverLimit, Spent, UserLimits
 from rvoip.proxy.route_context import RouteContext
-from rvoip.proxy.targets import Targets
+from rvoip.proxy.targets import Refused, Targets
 from rvoip.services.accounts import AccountsService
 from rvoip.services.limits_table import LimitRules
 from rvoip.users.errors import StoreError
@@ -129,9 +129,9 @@ class LimitsService(Service):
         self.limits.begin_day(day)
         try:
             hold = self.limits.admit(user, uris, self._now(), left)
-        except OverLimit as refused:
-            self._tell(user, refused, request, context)
-            raise
+        except OverLimit as over:
+            self._tell(user, over, request, context)
+            raise Refused(over.status, over.reason, over.headers, stateless=True) from None
         if hold is not None:
             context.holds.append(hold)
 
