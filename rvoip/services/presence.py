@@ -236,6 +236,10 @@ class PresenceService(Service):
         for each in self.ticked:
             each(now)
 
+    def is_user(self, aor: str) -> bool | Deferred[bool]:
+        """Whether an address is one of our users."""
+        return self._exists(aor)
+
     def _is_there(self, aor: str) -> bool:
         """Whether the member of a list is one of ours; in doubt, while its account is looked up, it is."""
         found = self._exists(aor)

@@ -199,6 +199,10 @@ def _serve_watching(api: API, service: PresenceService | None) -> None:
         counts = Counts(body.new, body.old, body.urgent_new, body.urgent_old)
         summary = MessageSummary(body.new > 0, body.account, {"voice-message": counts})
         user = _aor(there, aor)
+        with store_errors():
+            known = there.is_user(user)
+            if not (known if isinstance(known, bool) else await known):
+                raise HTTPError(404, f"there is no user {printable(user)}")
         await _written(lambda: there.presence.set_mailbox(user, summary))
 
     @api.route("DELETE", "/v1/presence/{aor}/mailbox", scopes=(PRESENCE_WRITE,))

@@ -99,6 +99,10 @@ class TapTests(TestCase):
         commands = {maker.tapname for maker in getPlugins(IServiceMaker)}
         for role in ROLES:
             text = (TAP / f"rvoip-{role}.service").read_text(encoding="utf-8")
+            # With the limit that is usual a database that comes late would be the end of the role.
+            unit, _, service = text.partition("[Service]")
+            self.assertIn("StartLimitIntervalSec=0\n", unit)
+            self.assertIn("Restart=on-failure\n", service)
             (start,) = re.findall(r"^ExecStart=\S+/twistd (.*)$", text, re.MULTILINE)
             self.assertEqual(
                 start.split(),

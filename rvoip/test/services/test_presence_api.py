@@ -82,6 +82,8 @@ class PresenceAPITests(WatchingCase):
         self.assertIn("Messages-Waiting: yes\r\n", watched.bodies[-1])
         self.assertIn("Voice-Message: 2/5", watched.bodies[-1])
         self.assertEqual(self.put(box, {"new": -1}), 400)
+        self.assertEqual(self.put("/v1/presence/alcie@example.test/mailbox", {"new": 1}), 404)
+        self.assertEqual(self.client.ask("GET", "/v1/presence/alcie").json["mailbox"], "")
         self.assertEqual(self.put(box, {"new": 1, "account": "a\r\nb"}), 400)
         self.reactor.result_of(role.stopService())
         self.role = self.run_role(f"[registrar]\n[presence]\nstore = '{store}'\n")
