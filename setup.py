@@ -14,19 +14,19 @@ from setuptools import setup
 COMPILED = """
     auth/nonce auth/replay auth/verify
     common/wheel
-    protocols/dialog/answered protocols/dialog/client protocols/dialog/concluded
-    protocols/dialog/server protocols/dialog/timers
-    protocols/dialog/transaction protocols/dialog/transactions
-    protocols/sip/address protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar
-    protocols/sip/headers protocols/sip/message protocols/sip/names protocols/sip/reader
-    protocols/sip/uri
-    protocols/transport/counters
+    protocols/dialog/answered protocols/dialog/client protocols/dialog/concluded protocols/dialog/server
+    protocols/dialog/timers protocols/dialog/transaction protocols/dialog/transactions protocols/sip/address
+    protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar protocols/sip/headers
+    protocols/sip/message protocols/sip/names protocols/sip/reader protocols/sip/uri
+    protocols/transport/bounded protocols/transport/counters protocols/transport/guard
+    protocols/transport/intake protocols/transport/udp
     proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/fork
-    proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing proxy/stateless
-    proxy/targets
+    proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing
+    proxy/route_context proxy/stateless proxy/targets
     registrar/binding registrar/compare_and_set registrar/reading registrar/refresh registrar/stores/index
     registrar/stores/memory
-    services/early_register services/plain_register services/registration services/tracing
+    services/core services/early_register services/gate services/glance services/location
+    services/plain_register services/registration services/screen services/tracing services/waiting_room
     trace/ring
 """.split()
 """Modules that are compiled, below rvoip/.

@@ -32,7 +32,7 @@ _TOLERANCE: Final = 1e-6
 _LONG_AGO: Final = -(1 << 62)
 _NEVER: Final = 1 << 62
 
-_log = Logger()
+_log = Logger(__name__)
 
 
 class Timer:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseContext"]
 
-_log = Logger()
+_log = Logger(__name__)
 
 _ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _SPARE = 10

@@ -28,7 +28,7 @@ __all__ = ["Passage", "Passing"]
 
 _REFRESHING = frozenset(("INVITE", "UPDATE"))
 
-_log = Logger()
+_log = Logger(__name__)
 
 
 class Passing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["RouteContext"]
 
 
-@implementer(IRouteContext)
 class RouteContext:
     """See `IRouteContext`.
 
@@ -111,3 +110,7 @@ class RouteContext:
         made.trail = trail
         made._holds = self.holds
         return made
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(RouteContext, IRouteContext)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
+from mypy_extensions import mypyc_attr
+
 from rvoip.protocols.sip.message import Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow
@@ -220,6 +222,7 @@ def one_flow_each(destinations: list[Destination]) -> list[Destination]:
     return kept
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Refused(Exception):
     """A routing decision not to forward: what to answer instead.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rvoip import __version__
 from rvoip.protocols.dialog.interfaces import ITransactionUser
@@ -28,7 +28,6 @@ SERVER = f"rvoip/{__version__}"
 _SUPPORTED = ("path", "outbound")
 
 
-@implementer(ITransactionUser)
 class Core:
     """Sends each request where it belongs.
 
@@ -174,3 +173,7 @@ class Core:
         """See `Proxy.response_unmatched`; dropped where there is no proxy."""
         if self.proxy is not None:
             self.proxy.response_unmatched(response, flow)
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(Core, ITransactionUser)

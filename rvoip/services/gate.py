@@ -59,7 +59,7 @@ _EMERGENCY: Final = b"INVITE urn:service:sos"
 
 _Waiting = tuple[bytes, Address, Flow, Hooks]
 
-_log = Logger()
+_log = Logger(__name__)
 
 
 class Gate:

@@ -9,7 +9,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rvoip.common.errors import StartError
 from rvoip.protocols.sip.errors import SIPParseError
@@ -107,7 +107,6 @@ class LocationService(Service):
             self.expired(removed)
 
 
-@implementer(ILocation)
 class Location:
     """What the proxy asks: the bindings of an address-of-record as destinations.
 
@@ -200,3 +199,7 @@ def destinations(bindings: tuple[Binding, ...]) -> list[Destination]:
             instance = binding.instance if flow else ""
             found.append(Destination(uri, binding.path, binding.received or None, binding.q, flow, instance))
     return found
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(Location, ILocation)

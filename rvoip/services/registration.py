@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from mypy_extensions import mypyc_attr
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -31,6 +32,7 @@ _PLAIN_CONTACT = re.compile(
 """A Contact line whose URI leads to the IPv4 address that it shows."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Registration:
     """Authenticates a REGISTER, lets the `Registrar` decide, and answers when the store has it.
 

@@ -36,7 +36,7 @@ __all__ = ["TransactionLayer", "TransactionLimits"]
 OTHER = "other"
 """Where requests of methods that nobody knows are counted: else anybody could fill the memory with names."""
 
-_log = Logger()
+_log = Logger(__name__)
 
 Admission = Callable[[Request], "int | None"]
 Tap = Callable[[Request, bytes, Flow], object]

@@ -32,7 +32,7 @@ AMPLIFICATION = 3
 
 Message = Request | Response
 
-_log = Logger()
+_log = Logger(__name__)
 
 
 class Hooks(Protocol):

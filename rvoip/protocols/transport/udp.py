@@ -6,6 +6,7 @@ import errno
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, final
 
+from mypy_extensions import mypyc_attr
 from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
@@ -38,6 +39,7 @@ _FIRST: Final = 0x21
 _FULL: Final = frozenset((errno.EAGAIN, errno.ENOBUFS))
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SIPDatagramProtocol(DatagramProtocol):
     """Takes SIP messages out of datagrams, for one UDP socket.
 
