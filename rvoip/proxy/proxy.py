@@ -204,7 +204,8 @@ class Proxy:
             return False
         if self.domains.serves(uri):
             return self.domains.aor(uri) == user or self.owns(user, uri)
-        return uri.host == "anonymous.invalid"
+        # An authenticator may know users of other domains too (RFC 3665 section 3.3).
+        return uri.host == "anonymous.invalid" or uri.aor == user
 
     # Requests (ITransactionUser).
 

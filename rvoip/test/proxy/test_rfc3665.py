@@ -38,6 +38,8 @@ HOSTS = {
     "bob2": ("client.chicago.example.com", "192.0.2.99"),
 }
 
+ALICE = "alice@atlanta.example.com"
+
 
 MISPRINTS = {
     42: (";received=192.0.2.101", ";received=192.0.2.201"),
@@ -116,7 +118,9 @@ class Element:
         request = transaction.request
         for value in request.get_all("proxy-authorization"):
             if f'realm="{self.domain}"' in value:
-                return f"alice@{self.domain}"
+                # In both realms they are of the RFC's Alice, whom its From names: whoever shows
+                # credentials may call as himself only.
+                return ALICE
         challenge = f'Digest realm="{self.domain}", nonce="n"'
         transaction.respond_stateless(
             respond(
