@@ -111,7 +111,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(COMPILED)/.installed: setup.cfg setup.py pyproject.toml $(shell find rvoip -name '*.py') | $(VENV)/.made
-	$(PYTHON) -m venv $(COMPILED)
+	$(BIN)/python -m venv $(COMPILED)
 	rm -rf build
 	MYPY_CACHE_DIR=build/types RVOIP_COMPILE=1 $(COMPILED)/bin/pip install -qq --disable-pip-version-check --force-reinstall --no-deps .
 	$(COMPILED)/bin/pip install -qq --disable-pip-version-check 'rvoip[test]'
