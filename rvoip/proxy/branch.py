@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zope.interface import classImplements
 
 from rvoip.protocols.dialog.interfaces import IClientUser
+from rvoip.proxy import failover
 
 if TYPE_CHECKING:
     from rvoip.common.wheel import Timer
@@ -95,12 +96,12 @@ class Branch:
         if transaction is self.client:
             self.context.responded(self, transaction, response)
         elif transaction.invite and 200 <= response.status < 300:
-            self.context.accepted_late(self, transaction, response)
+            failover.accepted_late(self.context, self, transaction, response)
 
     def client_failed(self, transaction: ClientTransaction, reason: str) -> None:
         """See `IClientUser`."""
         if transaction is self.client:
-            self.context.lost(self, transaction, reason)
+            failover.lost(self.context, self, transaction, reason)
 
     @property
     def is_contact(self) -> bool:
@@ -146,7 +147,7 @@ class Branch:
     def rang_out(self) -> None:
         """It rang for too long."""
         self.stop_ringing()
-        self.context.give_up(self)
+        failover.give_up(self.context, self)
 
     def hurry_up(self, seconds: float) -> None:
         """Wait no longer than this for a first answer."""
@@ -155,7 +156,7 @@ class Branch:
     def hurried(self) -> None:
         """Nothing came back."""
         self.hurry = None
-        self.context.hurried(self)
+        failover.hurried(self.context, self)
 
     def stop_hurrying(self) -> None:
         """Something did, or it has failed."""

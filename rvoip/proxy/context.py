@@ -20,6 +20,7 @@ from rvoip.proxy.branch import Branch
 from rvoip.proxy.calls import address_of
 from rvoip.proxy.clients import keep_client
 from rvoip.proxy.dialogs import Marks
+from rvoip.proxy.failover import ELSEWHERE, failed, next_flow, unreachable
 from rvoip.proxy.fork import Fork
 from rvoip.proxy.further import MOST_BRANCHES, ask_for_more, follow
 from rvoip.proxy.hang_up import accepted_too_late
@@ -35,23 +36,21 @@ __all__ = ["ResponseContext"]
 
 _log = Logger(__name__)
 
-_ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _SPARE = 10
 """How much Max-Breadth is left for phones that register while others ring."""
-_TIMEOUT = (("Reason", 'SIP;cause=408;text="Request Timeout"'),)
 
 
 class ResponseContext:
     """The state of one request under way."""
 
     __slots__ = (
-        "_cancel_headers",
-        "_gave_up",
         "began",
         "branches",
         "breadth",
+        "cancel_headers",
         "final",
         "fork",
+        "gave_up",
         "hides",
         "incoming",
         "left",
@@ -109,8 +108,10 @@ class ResponseContext:
         self.tried = ""
         """Where it was sent last in vain, `transport:host:port` or a host."""
         self.began = proxy.layer.now()
-        self._gave_up = False
-        self._cancel_headers: tuple[tuple[str, str], ...] = ()
+        self.gave_up = False
+        """Whether the caller has cancelled."""
+        self.cancel_headers: tuple[tuple[str, str], ...] = ()
+        """What the CANCELs say to whoever rings."""
         self.enlist(targets)
 
     def enlist(self, targets: Targets) -> None:
@@ -151,7 +152,7 @@ class ResponseContext:
             branch.breadth = share
             self.left -= share
         for branch in started:
-            self._try(branch)
+            self.attempt(branch)
 
     def join(self, destinations: list[Destination], aor: str) -> None:
         """Send the request to further destinations now, as far as Max-Breadth permits."""
@@ -167,26 +168,26 @@ class ResponseContext:
             self.branches.append(branch)
             joined.append(branch)
         for branch in joined:
-            self._try(branch)
+            self.attempt(branch)
 
     def registered(self, destinations: list[Destination], aor: str) -> None:
         """A user whose contacts are rung has these now: ring the new ones too."""
         rung = [one for one in self.branches if one.heard or one.number in self.fork.pending]
         self.join([new for new in destinations if not any(one.destination.is_same(new) for one in rung)], aor)
 
-    def _try(self, branch: Branch) -> None:
+    def attempt(self, branch: Branch) -> None:
         """Send to the branch's destination, as soon as it is known where that is."""
         if branch.destination.begun is not None:
             branch.destination.begun()
         try:
             waiting = self.proxy.outgoing.prepare(self, branch)
         except (Refused, SIPParseError) as error:
-            self._failed(branch, error.status)
+            failed(self, branch, error.status)
         except TransportError as error:
-            self._unreachable(branch, str(error), getattr(error, "status", 503))
+            unreachable(self, branch, str(error), getattr(error, "status", 503))
         else:
             if waiting is None:
-                self._send(branch)
+                self.send(branch)
             else:
                 waiting.addCallbacks(
                     self._located, self._not_located, callbackArgs=(branch,), errbackArgs=(branch,)
@@ -196,14 +197,14 @@ class ResponseContext:
     def _located(self, targets: list[Target], branch: Branch) -> None:
         if not branch.cancelled:
             branch.targets = targets
-            self._send(branch)
+            self.send(branch)
 
     def _not_located(self, failure: Failure, branch: Branch) -> None:
         if branch.cancelled:
             return
         status = getattr(failure.value, "status", None)
         if isinstance(status, int):
-            self._unreachable(branch, str(failure.value), status)
+            unreachable(self, branch, str(failure.value), status)
         else:
             self.broken(failure, branch)
 
@@ -215,9 +216,9 @@ class ResponseContext:
             method=self.transaction.request.method,
             call_id=self.transaction.request.call_id,
         )
-        self._failed(branch, 500)
+        failed(self, branch, 500)
 
-    def _send(self, branch: Branch) -> None:
+    def send(self, branch: Branch) -> None:
         """Send on the flow of the branch, or to its next target."""
         request = branch.request
         if request is None:
@@ -226,7 +227,7 @@ class ResponseContext:
         if flow is None:
             targets = branch.targets
             if not targets:
-                self._unreachable(branch, "there is nowhere to send to")
+                unreachable(self, branch, "there is nowhere to send to")
                 return
             flow = self.proxy.transport.flow_to(targets.pop(0))
             if targets:
@@ -263,9 +264,9 @@ class ResponseContext:
             branch.stop_ringing()
             if not branch.cancelled:
                 if status == 503 and branch.targets:
-                    self._send(branch)
+                    self.send(branch)
                     return
-                if status == 430 and self._next_flow(branch, status):
+                if status == 430 and next_flow(self, branch, status):
                     return
             branch.heard = True
             if status < 300 and self.final >= 300 and client.invite:
@@ -275,7 +276,7 @@ class ResponseContext:
         if not response.has("via") and not self.hides:
             # It was for us alone (step 3); nobody can be told of it.
             if status >= 200:
-                self._failed(branch, 502)
+                failed(self, branch, 502)
             return
         if status >= 200:
             branch.report(status)
@@ -287,7 +288,7 @@ class ResponseContext:
             if self.transaction.request.method == "REGISTER":
                 keep_client(response, self.transaction.flow, self.proxy.layer.now())
             self.proxy.dialogs.accepted(self.transaction.request, response, client.flow, self.marks)
-            self._say_why_cancelled(_ELSEWHERE)
+            self._say_why_cancelled(ELSEWHERE)
         incoming = self.incoming
         self.proxy.outgoing.keep_back_identity(response, client.flow, incoming.trusted or incoming.ours)
         if self.hides:
@@ -301,105 +302,13 @@ class ResponseContext:
 
     def _say_why_cancelled(self, headers: tuple[tuple[str, str], ...]) -> None:
         """What the CANCELs say that others get now (RFC 3326); the caller's own reasons stay."""
-        if not self._gave_up:
-            self._cancel_headers = headers
-
-    def hurried(self, branch: Branch) -> None:
-        """A target is silent, and there is another one: try that, before the caller has lost patience.
-
-        RFC 3263 section 4.3 waits for a timeout. The first one goes on meanwhile, to be cancelled as soon
-        as it shows that it lives.
-        """
-        client = branch.client
-        if client is None or branch.cancelled or self.fork.done:
-            return
-        self.proxy.outgoing.failed(client.flow)
-        self.proxy.unreached.silent(self, branch, client.flow)
-        if not branch.targets:
-            self.give_up(branch)
-            return
-        client.cancel()
-        self._send(branch)
-
-    def accepted_late(self, branch: Branch, client: ClientTransaction, response: Response) -> None:
-        """An INVITE was accepted by a target that was given up for dead: it has the call then."""
-        current = branch.client
-        if current is not None and not branch.cancelled:
-            branch.cancelled = True
-            current.cancel(self._cancel_headers or _ELSEWHERE)
-        self.responded(branch, client, response)
-
-    def lost(self, branch: Branch, client: ClientTransaction, reason: str) -> None:
-        """No answer ("timeout"), or no way: the next target (RFC 3263 section 4.3), else it failed."""
-        silent = reason == "timeout"
-        branch.stop_hurrying()
-        branch.stop_ringing()
-        branch.client = None
-        if branch.cancelled:
-            self._failed(branch, 487 if self._gave_up else 408)
-            return
-        self.proxy.outgoing.failed(client.flow)
-        self.proxy.unreached.failed(self, branch, client.flow, reason)
-        # A phone that rang does not ring again; a request other than INVITE has no time for another try.
-        if client.status <= 100 and (client.invite or not silent):
-            if branch.targets:
-                self._send(branch)
-                return
-            if self._next_flow(branch, 408 if silent else 503):
-                return
-        branch.others = ()
-        self._failed(branch, 408 if silent else 503)
-
-    def _next_flow(self, branch: Branch, status: int) -> bool:
-        """Try another flow of the same device, if there is one (RFC 5626 section 7)."""
-        if not branch.others or self.fork.done:
-            return False
-        destination, *others = branch.others
-        branch.others = tuple(others)
-        branch.turn_to(destination, status)
-        self._try(branch)
-        return True
-
-    def _unreachable(self, branch: Branch, reason: str, status: int = 503) -> None:
-        """The branch ends, and the operator is told why: nothing can be sent there."""
-        self.proxy.unreached.no_way(self, branch, reason)
-        self._failed(branch, status)
-
-    def _failed(self, branch: Branch, status: int) -> None:
-        """The branch ends with a response of our own."""
-        branch.stop_hurrying()
-        branch.stop_ringing()
-        branch.response = None
-        destination = branch.destination
-        if status == 503 and (destination.flow_token is not None or branch.is_contact):
-            # That one of our users cannot be reached is no reason for the caller to avoid this server.
-            status = 430 if destination.flow_only else 480
-        if status == 430 and not branch.cancelled and self._next_flow(branch, status):
-            return
-        branch.report(status)
-        self.do(self.fork.receive(branch.number, status))
-
-    def give_up(self, branch: Branch) -> None:
-        """It rings for too long, or says nothing (section 16.8): it is cancelled and counts as 408.
-
-        Nobody waits for the 487; should it be accepted all the same, the call is on.
-        """
-        client = branch.client
-        if client is None or branch.cancelled or branch.given_up:
-            return
-        branch.stop_hurrying()
-        branch.stop_ringing()
-        branch.cancelled = branch.given_up = True
-        branch.response = None
-        client.cancel(_TIMEOUT)
-        # Whoever rang is alive: that nobody picked up is not the gateway's failure.
-        branch.report(480 if branch.heard else 408)
-        self.do(self.fork.receive(branch.number, 408))
+        if not self.gave_up:
+            self.cancel_headers = headers
 
     def cancelled(self, transaction: ServerTransaction, cancel: Request) -> None:
         """The caller gave up (section 16.10)."""
-        self._gave_up = True
-        self._cancel_headers = tuple([("Reason", value) for value in cancel.get_all("reason")])
+        self.gave_up = True
+        self.cancel_headers = tuple([("Reason", value) for value in cancel.get_all("reason")])
         self.do(self.fork.cancel())
 
     def ended(self, transaction: ServerTransaction, reason: str) -> None:
@@ -501,18 +410,18 @@ class ResponseContext:
         branch.stop_hurrying()
         branch.stop_ringing()
         if client is None or branch.redirecting:
-            self._failed(branch, 487)  # it was not sent yet, or has ended
+            failed(self, branch, 487)  # it was not sent yet, or has ended
             return
-        client.cancel(self._cancel_headers, hush=True)
+        client.cancel(self.cancel_headers, hush=True)
         if not client.status:
             branch.given_up = True
-            self._failed(branch, 487)
+            failed(self, branch, 487)
 
     def _answer(self, branch: Branch | None) -> None:
         """The best of the final responses goes back (section 16.7 steps 6 and 7)."""
         transaction = self.transaction
         if branch is None:
-            status = 487 if self._gave_up else 480
+            status = 487 if self.gave_up else 480
         else:
             status = self.fork.finals[branch.number]
         if status == 408 and not transaction.invite:
