@@ -20,8 +20,8 @@ COMPILED = """
     protocols/sip/message protocols/sip/names protocols/sip/reader protocols/sip/uri
     protocols/transport/bounded protocols/transport/counters protocols/transport/guard
     protocols/transport/intake protocols/transport/udp
-    proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/fork
-    proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing
+    proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/failover
+    proxy/fork proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing
     proxy/route_context proxy/stateless proxy/targets
     registrar/binding registrar/compare_and_set registrar/reading registrar/refresh registrar/stores/index
     registrar/stores/memory
