@@ -26,14 +26,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from rvoip.protocols.sip.address import NameAddr
-from rvoip.protocols.sip.build import request, respond
-from rvoip.protocols.sip.check import check
-from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.build import request
 from rvoip.protocols.sip.grammar import format_host_port
 from rvoip.protocols.sip.message import Request, Response
-from rvoip.protocols.sip.reader import parse_message
 from rvoip.protocols.sip.uri import SipURI, parse_uri
 from rvoip.testing.memory_wire import Endpoint, canonical
+from rvoip.testing.phone_arrivals import Arrivals
 from rvoip.testing.phone_call import (
     Call,
     CallFailed,
@@ -45,7 +43,7 @@ from rvoip.testing.phone_call import (
     silent,
 )
 from rvoip.testing.phone_digest import Credentials
-from rvoip.testing.phone_expect import Expectations, NotMet
+from rvoip.testing.phone_expect import NotMet
 from rvoip.testing.phone_record import Message, Record, Recorded
 from rvoip.testing.phone_transactions import ClientTransaction, ServerTransaction, Times
 from rvoip.testing.phone_wire import Channel, PhoneWire
@@ -67,12 +65,6 @@ __all__ = [
 ]
 
 Responded = Callable[[Response], object]
-
-_AUTHENTICATE = {
-    401: ("www-authenticate", "Authorization"),
-    407: ("proxy-authenticate", "Proxy-Authorization"),
-}
-_AGREED = ("OPTIONS", "MESSAGE", "NOTIFY", "INFO")
 
 
 class NoResponse(AssertionError):
@@ -125,12 +117,13 @@ class Phone:
         self.problems: list[str] = []
         self.client_transactions: dict[tuple[str, str], ClientTransaction] = {}
         self.server_transactions: dict[tuple[str, str, str], ServerTransaction] = {}
+        self._arrivals = Arrivals(self)
         self.wire = PhoneWire(
             reactor,
             transport,
             canonical(host),
             port,
-            received=self._received,
+            received=self._arrivals.received,
             failed=self._not_connected,
             garbage=lambda reason, peer: self.problems.append(f"from {peer}: {reason}"),
             tls=tls,
@@ -140,8 +133,6 @@ class Phone:
         self.credentials = Credentials(self.username, password, self.new_tag)
         self._register_call_id = ""
         self._register_cseq = 0
-        self._incoming: Expectations[Call] = Expectations(reactor)
-        self._unclaimed_calls: list[Call] = []
         self._timers: list[IDelayedCall] = []
 
     def __repr__(self) -> str:
@@ -216,7 +207,7 @@ class Phone:
             if timer.active():
                 timer.cancel()
         self.record.stop()
-        self._incoming.stop()
+        self._arrivals.stop()
         for call in self.calls:
             call.stop()
         return self.wire.close()
@@ -335,12 +326,7 @@ class Phone:
 
     def incoming(self, within: float = 32.0) -> Deferred[Call]:
         """Fires with the next incoming call, in the state that the script left it in."""
-        coming = self._incoming.expect(
-            lambda call: True, within, lambda: f"a call\n{self.ladder()}", self._unclaimed_calls
-        )
-        if coming.called:
-            del self._unclaimed_calls[0]
-        return coming
+        return self._arrivals.incoming(within)
 
     def sent(self, what: str | int) -> list[Message]:
         """The messages sent of a method or status, repetitions included."""
@@ -426,90 +412,7 @@ class Phone:
         sent(transaction)
         transaction.start()
 
-    # receiving
-
-    def _received(self, data: bytes, channel: Channel) -> None:
-        try:
-            message = parse_message(data)
-            check(message)
-        except SIPParseError as error:
-            self.problems.append(f"from {channel.peer}: {error}: {data[:200]!r}")
-            return
-        index = self.record.received(message, channel.peer)
-        if isinstance(message, Response):
-            new = self._take_response(message)
-        else:
-            new = self._take_request(message, channel)
-        if new:
-            self.record.offer(message)
-        else:
-            self.record.repeated(index)
-
-    def _take_response(self, response: Response) -> bool:
-        if len(response.vias) != 1 or response.via.sent_by != self.sent_by:
-            self.problems.append(f"a response with the Via values of others: {response.get_all('via')}")
-            return False
-        transaction = self.client_transactions.get((response.via.branch or "", response.cseq.method))
-        if transaction is not None:
-            return transaction.received(response)
-        if not self.record.matches(response):
-            self.problems.append(f"a response to nothing: {response.start_line}")
-        return False
-
-    def _take_request(self, came: Request, channel: Channel) -> bool:
-        transaction = self.server_transactions.get(ServerTransaction.key(came))
-        if came.method == "ACK":
-            call = self._call_of(came)
-            if transaction is not None:
-                return transaction.acknowledged()
-            return call is not None and call.acknowledged(came)
-        if transaction is not None:
-            transaction.repeated()
-            return False
-        server = ServerTransaction(self, came, channel)
-        if came.method == "CANCEL":
-            self._take_cancel(server)
-        elif came.to.tag is not None:
-            call = self._call_of(came)
-            if came.method == "NOTIFY" and came.call_id in self.subscribed:
-                server.respond(respond(came, 200))
-            elif call is None or call.state == "over":
-                server.respond(respond(came, 481))
-            else:
-                call.request_arrived(server)
-        elif came.method == "INVITE":
-            self._take_invite(server)
-        else:
-            status = 200 if came.method in _AGREED else 501
-            server.respond(respond(came, status, to_tag=self.new_tag()))
-        return True
-
-    def _call_of(self, came: Request) -> Call | None:
-        for call in self.calls:
-            if (
-                call.call_id == came.call_id
-                and call.local.tag == came.to.tag
-                and call.remote.tag == came.from_.tag
-            ):
-                return call
-        return None
-
-    def _take_cancel(self, server: ServerTransaction) -> None:
-        branch, sent_by, _ = ServerTransaction.key(server.request)
-        invited = self.server_transactions.get((branch, sent_by, "INVITE"))
-        server.respond(respond(server.request, 481 if invited is None else 200, to_tag=self.new_tag()))
-        if invited is not None:
-            for call in self.calls:
-                call.cancelled_by(invited)
-
-    def _take_invite(self, server: ServerTransaction) -> None:
-        invite = server.request
-        local = NameAddr(invite.to.uri_text, invite.to.display, {"tag": self.new_tag()})
-        call = Call(self, invite.call_id, local, invite.from_, True)
-        call.arrived(server)
-        self.script(call)
-        if not self._incoming.happened(call):
-            self._unclaimed_calls.append(call)
+    # trouble
 
     def _not_connected(self, peer: Endpoint, reason: str) -> None:
         for transaction in list(self.client_transactions.values()):
