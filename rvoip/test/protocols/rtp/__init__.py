@@ -1,0 +1,1 @@
+"""Tests of media packets and the machines of a stream."""
