@@ -20,8 +20,8 @@ COMPILED = """
     protocols/sip/message protocols/sip/names protocols/sip/reader protocols/sip/uri
     protocols/transport/bounded protocols/transport/counters protocols/transport/guard
     protocols/transport/intake protocols/transport/udp
-    proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/failover
-    proxy/fork proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing
+    proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/fork
+    proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing
     proxy/route_context proxy/stateless proxy/targets
     registrar/binding registrar/compare_and_set registrar/reading registrar/refresh registrar/stores/index
     registrar/stores/memory
@@ -35,6 +35,10 @@ Interfaces, exceptions and attrs classes are not among them: mypyc leaves those 
 """
 
 
+_TYPES = ["--ignore-missing-imports"]
+"""What is optional need not be there: nothing that is compiled uses it, but may import what does."""
+
+
 def compiled() -> dict[str, Any]:
     """The arguments of a compiled build; those that ask for the compiler where it is not there yet."""
     try:
@@ -45,7 +49,7 @@ def compiled() -> dict[str, Any]:
         # The compiler reads the types of what is imported.
         needed = settings["options"]["install_requires"] + settings["options.extras_require"]["ws"]
         return {"setup_requires": [*filter(None, needed.split("\n")), "mypy >= 2.4", "mypy-zope >= 1.0.17"]}
-    return {"ext_modules": mypycify([f"rvoip/{name}.py" for name in COMPILED], opt_level="3")}
+    return {"ext_modules": mypycify([*_TYPES, *(f"rvoip/{name}.py" for name in COMPILED)], opt_level="3")}
 
 
 setup(**(compiled() if os.environ.get("RVOIP_COMPILE") == "1" else {}))
