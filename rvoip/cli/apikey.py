@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Callable
 from typing import Any
 
+from rvoip.cli.actions import Actions
 from rvoip.cli.errors import CommandError
-from rvoip.cli.options import add_config, add_json
+from rvoip.cli.options import add_config
 from rvoip.cli.output import local_time, write_json, write_line, write_table
 from rvoip.cli.user import open_store
 from rvoip.services.callers import SCOPES
@@ -27,8 +27,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = _action(actions, "add", _add, "make a key, which is shown this once")
+    actions = Actions(parser, add_config)
+    add = actions.add("add", _add, "make a key, which is shown this once")
     add.add_argument("name", metavar="NAME", help="what the key is for")
     add.add_argument(
         "--scope",
@@ -45,22 +45,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="how long it is valid: 30d, 12h (default: for ever)",
     )
-    _action(actions, "list", _list, "list the keys")
-    revoke = _action(actions, "revoke", _revoke, "make a key invalid")
+    actions.add("list", _list, "list the keys")
+    revoke = actions.add("revoke", _revoke, "make a key invalid")
     revoke.add_argument("prefix", metavar="PREFIX", help="how the key begins, as the list shows it: rvk_...")
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-    parser.set_defaults(run=run)
-    add_config(parser)
-    add_json(parser)
-    return parser
 
 
 def _choices() -> list[str]:

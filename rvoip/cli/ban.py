@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
+from rvoip.cli.actions import Actions
 from rvoip.cli.api import connect, segment
-from rvoip.cli.options import add_json, add_server
+from rvoip.cli.options import add_server
 from rvoip.cli.output import duration, write_json, write_line, write_table
 
 __all__ = ["configure"]
@@ -14,23 +14,10 @@ __all__ = ["configure"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _action(actions, "list", _list, "list the banned addresses")
-    remove = _action(actions, "remove", _remove, "end a ban")
+    actions = Actions(parser, add_server)
+    actions.add("list", _list, "list the banned addresses")
+    remove = actions.add("remove", _remove, "end a ban")
     remove.add_argument("source", metavar="ADDRESS", help="an IP address, or a network as the list shows it")
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-    parser.set_defaults(run=run)
-    add_server(parser)
-    add_json(parser)
-    return parser
 
 
 def _list(args: argparse.Namespace) -> int:

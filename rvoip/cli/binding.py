@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
+from rvoip.cli.actions import Actions
 from rvoip.cli.api import API, connect, segment
 from rvoip.cli.errors import CommandError
-from rvoip.cli.options import add_json, add_server
+from rvoip.cli.options import add_server
 from rvoip.cli.output import duration, write_json, write_line, write_table
 
 __all__ = ["configure", "write_bindings"]
@@ -16,27 +16,14 @@ __all__ = ["configure", "write_bindings"]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = _action(actions, "list", _list, "list the contacts of one address-of-record, or all")
+    actions = Actions(parser, add_server)
+    listing = actions.add("list", _list, "list the contacts of one address-of-record, or all")
     listing.add_argument("aor", metavar="AOR", nargs="?", help="USER@DOMAIN")
-    remove = _action(actions, "remove", _remove, "remove contacts of an address-of-record")
+    remove = actions.add("remove", _remove, "remove contacts of an address-of-record")
     remove.add_argument("aor", metavar="AOR", help="USER@DOMAIN")
     remove.add_argument(
         "contact", metavar="CONTACT", nargs="?", help="the one to remove: its URI or its id; all without"
     )
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-    parser.set_defaults(run=run)
-    add_server(parser)
-    add_json(parser)
-    return parser
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
+from rvoip.cli.actions import Actions
 from rvoip.cli.api import API, connect, segment
 from rvoip.cli.errors import CommandError
-from rvoip.cli.options import add_json, add_server
+from rvoip.cli.options import add_server
 from rvoip.cli.output import duration, write_json, write_line, write_table
 
 __all__ = ["configure", "list_dialogs", "write_dialogs"]
@@ -19,25 +19,12 @@ _MOST = 1000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _action(actions, "list", _list, "list the calls that are up")
-    end = _action(actions, "end", _end, "end a call: each end gets a BYE")
+    actions = Actions(parser, add_server)
+    actions.add("list", _list, "list the calls that are up")
+    end = actions.add("end", _end, "end a call: each end gets a BYE")
     end.add_argument(
         "id", metavar="ID", help="as the list shows it, or as much of it as tells it from the others"
     )
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-    parser.set_defaults(run=run)
-    add_server(parser)
-    add_json(parser)
-    return parser
 
 
 def list_dialogs(api: API) -> list[dict[str, Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
+from rvoip.cli.actions import Actions
 from rvoip.cli.api import API, connect, segment
-from rvoip.cli.options import add_json, add_server
+from rvoip.cli.options import add_server
 from rvoip.cli.output import duration, write_json, write_line, write_table
 
 __all__ = ["configure", "list_gateways", "write_gateways"]
@@ -17,26 +17,13 @@ STATES = ("active", "probing", "inactive", "disabled")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _action(actions, "list", _list, "list the gateways")
-    change = _action(actions, "set", _set, "put a gateway into a state")
+    actions = Actions(parser, add_server)
+    actions.add("list", _list, "list the gateways")
+    change = actions.add("set", _set, "put a gateway into a state")
     change.add_argument("id", metavar="ID", help="as the list shows it: SET:NAME")
     change.add_argument(
         "state", choices=STATES, help="disabled: no calls and no probes, until it is told otherwise"
     )
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-    parser.set_defaults(run=run)
-    add_server(parser)
-    add_json(parser)
-    return parser
 
 
 def list_gateways(api: API) -> list[dict[str, Any]]:

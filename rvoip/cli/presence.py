@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
+from rvoip.cli.actions import Actions
 from rvoip.cli.api import connect, segment
-from rvoip.cli.options import add_json, add_server
+from rvoip.cli.options import add_server
 from rvoip.cli.output import duration, write_json, write_line, write_table
 
 __all__ = ["configure"]
@@ -19,47 +19,34 @@ DECISIONS = ("allow", "confirm", "polite", "deny")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    watchers = _action(actions, "watchers", _watchers, "list who watches whom")
+    actions = Actions(parser, add_server)
+    watchers = actions.add("watchers", _watchers, "list who watches whom")
     watchers.add_argument("user", metavar="USER@DOMAIN", nargs="?", default="", help="only of this user")
-    show = _action(actions, "show", _show, "show what is known of a user")
+    show = actions.add("show", _show, "show what is known of a user")
     show.add_argument("user", metavar="USER@DOMAIN")
     for name, run, summary in (
         ("rule", _rule, "decide what a watcher sees of a user"),
         ("unrule", _unrule, "withdraw such a decision"),
     ):
-        action = _action(actions, name, run, summary)
+        action = actions.add(name, run, summary)
         action.add_argument("user", metavar="USER@DOMAIN")
         action.add_argument("watcher", metavar="WATCHER", help="USER@DOMAIN, *@DOMAIN or *")
         if name == "rule":
             action.add_argument(
                 "decision", choices=DECISIONS, help="polite: sees somebody who is never there"
             )
-    mailbox = _action(actions, "mailbox", _mailbox, "say how many messages wait for a user")
+    mailbox = actions.add("mailbox", _mailbox, "say how many messages wait for a user")
     mailbox.add_argument("user", metavar="USER@DOMAIN")
     mailbox.add_argument("new", metavar="NEW", type=int, help="messages that were not heard yet")
     mailbox.add_argument("old", metavar="OLD", type=int, nargs="?", default=0, help="the others")
-    lists = _action(actions, "lists", _lists, "list the users that are watched as one")
+    lists = actions.add("lists", _lists, "list the users that are watched as one")
     lists.add_argument("owner", metavar="OWNER", nargs="?", default="", help="only of this user")
-    make = _action(actions, "list", _list, "make or change a list of users that are watched as one")
+    make = actions.add("list", _list, "make or change a list of users that are watched as one")
     make.add_argument("name", metavar="NAME@DOMAIN", help="the address that is watched")
     make.add_argument("owner", metavar="OWNER", help="the only user who may")
     make.add_argument("members", metavar="MEMBER", nargs="+")
-    unlist = _action(actions, "unlist", _unlist, "remove a list")
+    unlist = actions.add("unlist", _unlist, "remove a list")
     unlist.add_argument("name", metavar="NAME@DOMAIN")
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-    parser.set_defaults(run=run)
-    add_server(parser)
-    add_json(parser)
-    return parser
 
 
 def _watchers(args: argparse.Namespace) -> int:

@@ -10,10 +10,11 @@ import contextlib
 import getpass
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
+from rvoip.cli.actions import Actions
 from rvoip.cli.errors import CommandError
-from rvoip.cli.options import add_config, add_json
+from rvoip.cli.options import add_config
 from rvoip.cli.output import local_time, write_json, write_line, write_table
 from rvoip.cli.user_limits import configure_limits, show_limits
 from rvoip.services.account_roles import ROLES
@@ -30,9 +31,9 @@ PASSWORD_LIMIT = 4096
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the actions."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = _action(actions, "add", _add, "make an account")
-    passwd = _action(actions, "passwd", _passwd, "give an account another password")
+    actions = Actions(parser, add_config)
+    add = actions.add("add", _add, "make an account")
+    passwd = actions.add("passwd", _passwd, "give an account another password")
     for action in (add, passwd):
         action.add_argument("aor", metavar="USER@DOMAIN", help="the account; its digest realm is the domain")
         action.add_argument(
@@ -40,37 +41,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
             action="store_true",
             help="read the password from standard input; without it the terminal is asked",
         )
-    listing = _action(actions, "list", _list, "list accounts")
+    listing = actions.add("list", _list, "list accounts")
     listing.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="how their names begin")
     add.add_argument(
         "--no-digest",
         action="store_true",
         help="an account for the API alone: no phone can use it; what is kept of its password is Argon2id",
     )
-    roles = _action(actions, "roles", _roles, "say what an account may do in the API")
+    roles = actions.add("roles", _roles, "say what an account may do in the API")
     roles.add_argument("aor", metavar="USER@DOMAIN", help="the account")
     roles.add_argument("roles", metavar="ROLE", nargs="+", choices=ROLES, help=", ".join(ROLES))
-    limits = _action(actions, "limits", _limits, "show or change what an account may call, and how much")
+    limits = actions.add("limits", _limits, "show or change what an account may call, and how much")
     configure_limits(limits)
-    remove = _action(actions, "remove", _remove, "remove an account")
+    remove = actions.add("remove", _remove, "remove an account")
     remove.add_argument("aor", metavar="USER@DOMAIN", help="the account")
-    importing = _action(actions, "import", _import, "make or change many accounts, all or none")
+    importing = actions.add("import", _import, "make or change many accounts, all or none")
     importing.add_argument(
         "file", metavar="FILE", help="lines of the form user:domain:password; - is standard input"
     )
-
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-    parser.set_defaults(run=run)
-    add_config(parser)
-    add_json(parser)
-    return parser
 
 
 @contextlib.contextmanager
