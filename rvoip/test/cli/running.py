@@ -100,9 +100,11 @@ class FakeServer:
         status, body = answer
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         request.send_response(status)
-        request.send_header("Content-Length", str(len(content)))
+        if status != 204:  # which has no body (RFC 9110 section 15.3.5)
+            request.send_header("Content-Length", str(len(content)))
         request.end_headers()
-        request.wfile.write(content)
+        if status != 204:
+            request.wfile.write(content)
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[FakeServer]:
