@@ -13,6 +13,7 @@ from typing import Any, Final
 from rvoip.registrar.binding import TOMBSTONE, Binding, Change, Outcome, tombstone
 from rvoip.registrar.compare_and_set import buried, objection
 from rvoip.registrar.errors import StoreError
+from rvoip.registrar.stores.rows import from_row, to_row
 from rvoip.registrar.stores.sqlite_file import Connect, SQLiteFile
 from rvoip.registrar.stores.statements import (
     APPLICATION_ID,
@@ -26,8 +27,6 @@ from rvoip.registrar.stores.statements import (
     SWEEP_REST,
     WRITE,
     compare_and_set,
-    from_row,
-    to_row,
 )
 
 __all__ = ["MAX_GRAVES", "LocationFile", "Result"]

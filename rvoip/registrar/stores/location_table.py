@@ -20,8 +20,8 @@ from rvoip.registrar.compare_and_set import buried, merge, objection
 from rvoip.registrar.errors import StoreBusy, StoreError
 from rvoip.registrar.stores import table_statements as sql
 from rvoip.registrar.stores.location_file import MAX_GRAVES
+from rvoip.registrar.stores.rows import from_row, to_row
 from rvoip.registrar.stores.server_clock import ServerClock
-from rvoip.registrar.stores.statements import from_row, to_row
 
 __all__ = ["Address", "LocationTable", "parse_postgresql_url"]
 

@@ -7,44 +7,36 @@ the server has is what counts: nothing is kept here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from rvoip.registrar.binding import (
-    ALL_CONTACTS,
     TOMBSTONE,
     Applied,
     Binding,
     Change,
     Counts,
     Removed,
-    find_bindings,
 )
 from rvoip.registrar.errors import StoreError
 from rvoip.registrar.interfaces import IBindingStore
 from rvoip.registrar.stores.location_table import LocationTable, parse_postgresql_url
 from rvoip.registrar.stores.server_clock import ServerClock
+from rvoip.registrar.stores.shared import EXPIRE_AT_ONCE, SharedStore, accept_durability
 from rvoip.registrar.stores.worker import MAX_WAITING, Limits, Task, Trouble, Worker
 
 __all__ = ["PostgreSQLStore"]
 
-_EXPIRE_AT_ONCE: Final = 500
-
-_log = Logger()
-
 
 @implementer(IBindingStore)
-class PostgreSQLStore:
+class PostgreSQLStore(SharedStore):
     """Bindings in the database of a ``postgresql://`` URL; for its form see `parse_postgresql_url`.
 
     `max_aors` bounds the AORs that have bindings (0: no bound), `max_waiting` what may wait for each thread;
     `tombstone_seconds` is how long a removal is remembered, `patience` how many seconds an answer may take.
     """
-
-    at_once = False
 
     def __init__(
         self,
@@ -56,6 +48,7 @@ class PostgreSQLStore:
         tombstone_seconds: float = TOMBSTONE,
         patience: float = 3.0,
     ) -> None:
+        super().__init__()
         self._address = parse_postgresql_url(url)
         clock = ServerClock()
         self._written = LocationTable(
@@ -70,7 +63,6 @@ class PostgreSQLStore:
         self._writer = Worker("location writer", shown, reactor, self._write, self._written.close, limits)
         self._reader = Worker("location reader", shown, reactor, self._serve, self._read.close, limits)
         self._seconds = reactor.seconds
-        self._expiring = False
 
     @property
     def trouble(self) -> str:
@@ -81,14 +73,11 @@ class PostgreSQLStore:
         """Connect, make or migrate the table, start the threads; blocks. Raises StoreError."""
         self._written.ahead = self._read.ahead = now - self._seconds()
         objection = self._written.open()
-        if objection and self._address.durable:
+        try:
+            accept_durability(self._address, objection)
+        except StoreError:
             self._written.close()
-            raise StoreError(
-                f"{self._address.shown} may lose registrations: {objection}; "
-                "or add ?durable=no to the URL and live with that"
-            )
-        if objection:
-            _log.warn("{server} may lose registrations: {why}", server=self._address.shown, why=objection)
+            raise
         self._writer.start()
         self._reader.start()
 
@@ -105,20 +94,6 @@ class PostgreSQLStore:
         """Queue the change; fires after its commit."""
         return self._writer.ask(change)
 
-    def remove(self, aor: str, which: str | None, now: float) -> Deferred[Removed]:
-        """Take bindings away without comparing."""
-
-        def found(held: tuple[Binding, ...]) -> Removed | Deferred[Removed]:
-            keys = ALL_CONTACTS
-            if which is not None:
-                keys = tuple([each.key for each in find_bindings(held, which)])
-            if not held or not keys:
-                return Removed(aor, (), held)
-            applied = self.apply(Change(aor, now, removes=keys))
-            return applied.addCallback(lambda made: Removed(aor, made.removed, made.bindings))
-
-        return self.lookup(aor, now).addCallback(found)
-
     def aors(self, prefix: str, after: str, limit: int, now: float) -> Deferred[Sequence[str]]:
         """AORs with live bindings, sorted."""
         return self._reader.ask(lambda: self._read.aors(prefix, after, limit, now))
@@ -127,17 +102,9 @@ class PostgreSQLStore:
         """How many AORs and bindings there are, of all who share the server."""
         return self._reader.ask(self._read.count)
 
-    def expire(self, now: float, wall_now: float) -> Deferred[Sequence[Removed]] | Sequence[Removed]:
-        """Take out what is over. Of those who share the server one is told of each binding."""
-        if self._expiring:
-            return ()
-        self._expiring = True
-
-        def done(result: Any) -> Any:
-            self._expiring = False
-            return result
-
-        return self._writer.ask(lambda: self._written.expire(now, _EXPIRE_AT_ONCE)).addBoth(done)
+    def take_out(self, now: float) -> Deferred[Sequence[Removed]]:
+        """Have the writer remove what is over."""
+        return self._writer.ask(lambda: self._written.expire(now, EXPIRE_AT_ONCE))
 
     # -- in the threads
 

@@ -8,14 +8,12 @@ counts: nothing is kept here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from rvoip.registrar.binding import (
-    ALL_CONTACTS,
     TOMBSTONE,
     Applied,
     Binding,
@@ -23,33 +21,26 @@ from rvoip.registrar.binding import (
     Counts,
     Outcome,
     Removed,
-    find_bindings,
     live,
 )
-from rvoip.registrar.errors import StoreBusy, StoreError
+from rvoip.registrar.errors import StoreBusy
 from rvoip.registrar.interfaces import IBindingStore
 from rvoip.registrar.stores.redis_address import parse_redis_url
 from rvoip.registrar.stores.redis_check import check_redis
 from rvoip.registrar.stores.redis_link import MAX_WAITING, RedisLink
 from rvoip.registrar.stores.redis_records import change_question, from_record, lex_range
+from rvoip.registrar.stores.shared import EXPIRE_AT_ONCE, SharedStore, accept_durability
 
 __all__ = ["RedisStore"]
 
-_EXPIRE_AT_ONCE: Final = 500
-"""Bindings that one call of `expire` takes out, some milliseconds of the server's time."""
-
-_log = Logger()
-
 
 @implementer(IBindingStore)
-class RedisStore:
+class RedisStore(SharedStore):
     """Bindings in the Redis of a ``redis://`` URL; for its form see `parse_redis_url`.
 
     `max_aors` bounds the AORs that have bindings (0: no bound), `max_waiting` what may wait for the server;
     `tombstone_seconds` is how long a removal is remembered, `patience` how many seconds an answer may take.
     """
-
-    at_once = False
 
     def __init__(
         self,
@@ -61,6 +52,7 @@ class RedisStore:
         tombstone_seconds: float = TOMBSTONE,
         patience: float = 3.0,
     ) -> None:
+        super().__init__()
         self._address = parse_redis_url(url)
         self._reactor = reactor
         self._link = RedisLink(self._address, reactor, patience=patience, max_waiting=max_waiting)
@@ -68,7 +60,6 @@ class RedisStore:
         self._tombstone_seconds = tombstone_seconds
         self._patience = patience
         self._ahead = 0.0  # what the caller's `now` is ahead of the reactor's seconds
-        self._expiring = False
 
     @property
     def trouble(self) -> str:
@@ -78,17 +69,7 @@ class RedisStore:
     def open(self, now: float, wall_now: float) -> None:
         """See that the server can be used, and begin to connect; blocks. Raises StoreError."""
         found = check_redis(self._address, self._patience)
-        if found.objection:
-            if self._address.durable:
-                raise StoreError(
-                    f"{self._address.shown} may lose registrations: {found.objection}; "
-                    "or add ?durable=no to the URL and live with that"
-                )
-            _log.warn(
-                "{redis} may lose registrations: {objection}",
-                redis=self._address.shown,
-                objection=found.objection,
-            )
+        accept_durability(self._address, found.objection)
         self._ahead = now - self._reactor.seconds()
         self._link.start(found.clock)
 
@@ -121,20 +102,6 @@ class RedisStore:
 
         return self._link.ask(question).addCallback(applied)
 
-    def remove(self, aor: str, which: str | None, now: float) -> Deferred[Removed]:
-        """Take bindings away without comparing."""
-
-        def found(held: tuple[Binding, ...]) -> Removed | Deferred[Removed]:
-            keys = ALL_CONTACTS
-            if which is not None:
-                keys = tuple([each.key for each in find_bindings(held, which)])
-            if not held or not keys:
-                return Removed(aor, (), held)
-            applied = self.apply(Change(aor, now, removes=keys))
-            return applied.addCallback(lambda made: Removed(aor, made.removed, made.bindings))
-
-        return self.lookup(aor, now).addCallback(found)
-
     def aors(self, prefix: str, after: str, limit: int, now: float) -> Deferred[Sequence[str]]:
         """AORs with live bindings, sorted."""
         return self._link.ask(["aors", *lex_range(prefix, after), limit, now + self._offset])
@@ -143,24 +110,18 @@ class RedisStore:
         """How many AORs and bindings there are, of all who share the server."""
         return self._link.ask(["count"]).addCallback(lambda counts: Counts(*counts))
 
-    def expire(self, now: float, wall_now: float) -> Deferred[Sequence[Removed]] | Sequence[Removed]:
-        """Take out what is over. Of those who share the server one is told of each binding."""
-        if self._expiring or self._link.trouble:
-            return ()
+    def take_out(self, now: float) -> Deferred[Sequence[Removed]] | None:
+        """Have the server remove what is over, unless it is away."""
+        if self._link.trouble:
+            return None
         offset = self._offset
-        self._expiring = True
 
         def expired(answer: list[Any]) -> list[Removed]:
             return [
                 Removed(aor, _bindings(over, offset), _bindings(rest, offset)) for aor, over, rest in answer
             ]
 
-        def done(result: Any) -> Any:
-            self._expiring = False
-            return result
-
-        asked = self._link.ask(["expire", now + offset, _EXPIRE_AT_ONCE])
-        return asked.addCallback(expired).addBoth(done)
+        return self._link.ask(["expire", now + offset, EXPIRE_AT_ONCE]).addCallback(expired)
 
 
 def _bindings(records: list[list[Any]], offset: float) -> tuple[Binding, ...]:

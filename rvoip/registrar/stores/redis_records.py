@@ -6,43 +6,14 @@ import sys
 from typing import Any
 
 from rvoip.registrar.binding import ALL_CONTACTS, Binding, Change
+from rvoip.registrar.stores.rows import from_row, to_row
 
-__all__ = ["change_question", "from_record", "lex_range", "to_record"]
-
-
-def to_record(binding: Binding, offset: float) -> list[Any]:
-    """The fields of a binding; `offset` added to monotonic seconds gives seconds of the server's clock."""
-    return [
-        binding.key,
-        binding.contact,
-        binding.params,
-        binding.call_id,
-        binding.cseq,
-        binding.granted,
-        binding.deadline + offset,
-        binding.q,
-        "\n".join(binding.path),
-        binding.received,
-        binding.user_agent,
-    ]
+__all__ = ["change_question", "from_record", "lex_range"]
 
 
 def from_record(record: list[Any], offset: float) -> Binding:
-    """The binding of a record; for `offset` see `to_record`."""
-    key, contact, params, call_id, cseq, granted, expires_at, q, path, received, user_agent = record[:11]
-    return Binding(
-        contact,
-        contact if key == contact else key,
-        call_id,
-        cseq,
-        expires_at - offset,
-        granted,
-        q,
-        params,
-        tuple(path.split("\n")) if path else (),
-        received,
-        sys.intern(user_agent),
-    )
+    """The binding of a record; `offset` is what the server's clock is ahead of monotonic seconds."""
+    return from_row(("", *record[:11]), offset)
 
 
 def change_question(change: Change, offset: float, max_aors: int, tombstone_seconds: float) -> list[Any]:
@@ -60,7 +31,7 @@ def change_question(change: Change, offset: float, max_aors: int, tombstone_seco
         now + tombstone_seconds,
         everything,
         () if everything else change.removes,
-        [to_record(put, offset) for put in change.puts],
+        [to_row(change.aor, put, offset)[1:] for put in change.puts],
     ]
 
 

@@ -1,12 +1,9 @@
-"""The SQL of the file of bindings, and its rows."""
+"""The SQL of the file of bindings."""
 
 from __future__ import annotations
 
-import sys
 from functools import cache
-from typing import Any, Final
-
-from rvoip.registrar.binding import Binding
+from typing import Final
 
 APPLICATION_ID: Final = 0x72766C6F
 SCHEMA_VERSION: Final = 1
@@ -69,40 +66,4 @@ def compare_and_set(rows: int) -> str:
         " received = excluded.received, user_agent = excluded.user_agent"
         " WHERE binding.call_id <> excluded.call_id OR excluded.cseq > binding.cseq"
         " OR binding.expires_at <= ?"
-    )
-
-
-def to_row(aor: str, binding: Binding, offset: float) -> tuple[Any, ...]:
-    """The row of a binding or tombstone; `offset` added to monotonic seconds is what the row says."""
-    return (
-        aor,
-        binding.key,
-        binding.contact,
-        binding.params,
-        binding.call_id,
-        binding.cseq,
-        binding.granted,
-        binding.deadline + offset,
-        binding.q,
-        "\n".join(binding.path),
-        binding.received,
-        binding.user_agent,
-    )
-
-
-def from_row(row: tuple[Any, ...], offset: float) -> Binding:
-    """The binding or tombstone of a row; for `offset` see `to_row`."""
-    _, key, contact, params, call_id, cseq, granted, expires_at, q, path, received, user_agent = row
-    return Binding(
-        contact,
-        contact if key == contact else key,
-        call_id,
-        cseq,
-        expires_at - offset,
-        granted,
-        q,
-        params,
-        tuple(path.split("\n")) if path else (),
-        received,
-        sys.intern(user_agent),
     )
