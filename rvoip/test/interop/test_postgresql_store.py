@@ -8,13 +8,14 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from rvoip.registrar.binding import ALL_CONTACTS, Binding, Outcome
+from rvoip.registrar.binding import Outcome
 from rvoip.registrar.errors import StoreBusy, StoreError
 from rvoip.registrar.interfaces import IBindingStore
 from rvoip.registrar.stores.factory import open_store
 from rvoip.registrar.stores.postgresql import PostgreSQLStore
 from rvoip.test.interop.postgresql import shared_postgresql
-from rvoip.test.registrar.stores.contract import AOR, NOW, WALL, StoreContract, bound, change, fields, settled
+from rvoip.test.interop.shared_store import SharedStoreContract, refusal_of
+from rvoip.test.registrar.stores.contract import AOR, NOW, WALL, StoreContract, bound, change, settled
 
 HOST = "127.0.72.1"
 
@@ -36,32 +37,8 @@ class ContractTests(PostgreSQLCase, StoreContract):
     """What every store does."""
 
 
-class StoreTests(PostgreSQLCase):
+class StoreTests(PostgreSQLCase, SharedStoreContract):
     """What is particular to this one."""
-
-    async def opened(self, **options: Any) -> Any:
-        store = self.make_store(**options)
-        await settled(store.open(NOW, WALL))
-        self.addCleanup(store.close)
-        return store
-
-    def same(self, found: tuple[Binding, ...], expected: Binding) -> None:
-        """It is this one; the stores have read the clock at different times."""
-        (only,) = found
-        self.assertLess(abs(only.deadline - expected.deadline), 2.0)
-        only.deadline = expected.deadline
-        self.assertEqual(fields(found), fields([expected]))
-
-    async def test_shared(self) -> None:
-        """What one writes the other sees at once, and is compared with."""
-        one, other = await self.opened(), await self.opened()
-        await one.apply(change(bound(cseq=5)))
-        self.same(await other.lookup(AOR, NOW), bound(cseq=5))
-        self.assertEqual((await other.apply(change(bound(cseq=5)))).outcome, Outcome.UNCHANGED)
-        self.assertEqual((await other.apply(change(bound(cseq=4)))).outcome, Outcome.STALE)
-        await other.apply(change(cseq=6, removes=ALL_CONTACTS))
-        self.assertEqual(await one.lookup(AOR, NOW), ())
-        self.assertEqual((await one.apply(change(bound(cseq=5)))).outcome, Outcome.STALE)
 
     async def test_both_write(self) -> None:
         """Many changes of the same AORs from two processes: of each exactly one is first."""
@@ -80,18 +57,6 @@ class StoreTests(PostgreSQLCase):
             self.assertEqual((await second).outcome, Outcome.FULL)
         for aor in aors:
             self.assertEqual([each.cseq for each in await one.lookup(aor, NOW)], [6])
-
-    async def test_one_is_told_of_each_end(self) -> None:
-        one, other = await self.opened(), await self.opened()
-        await one.apply(change(bound(granted=60)))
-        told = [await settled(store.expire(NOW + 61, WALL + 61)) for store in (one, other, one)]
-        self.assertEqual([len(each) for each in told], [1, 0, 0])
-
-    async def test_survives(self) -> None:
-        store = await self.opened()
-        await store.apply(change(bound(cseq=5, path=("<sip:p;lr>",))))
-        await store.close()
-        self.same(await (await self.opened()).lookup(AOR, NOW), bound(cseq=5, path=("<sip:p;lr>",)))
 
     async def test_what_cannot_be_written_down(self) -> None:
         """It fails alone."""
@@ -155,46 +120,32 @@ class StoreTests(PostgreSQLCase):
             self.assertTrue(store._reader.trouble and store._writer.trouble)
         self.flushLoggedErrors()
 
-    async def test_close_finishes(self) -> None:
-        store = await self.opened()
-        waiting = [store.apply(change(bound(), aor=f"{number}@h")) for number in range(300)]
-        await store.close()
-        self.assertEqual([(await each).outcome for each in waiting], [Outcome.CREATED] * 300)
-        with self.assertRaises(StoreError):
-            await store.apply(change(bound()))
-
 
 class RefusedStartTests(PostgreSQLCase):
     """One clear line."""
-
-    def refusal(self, url: str) -> str:
-        store = open_store(url, reactor)
-        with self.assertRaises(StoreError) as raised:
-            store.open(NOW, WALL)
-        return str(raised.exception)
 
     def test_newer(self) -> None:
         self.server.execute(
             "CREATE TABLE rvoip_location_version (version integer)",
             "INSERT INTO rvoip_location_version VALUES (99)",
         )
-        self.assertIn("is of a newer version (schema 99, not 1)", self.refusal(self.server.url))
+        self.assertIn("is of a newer version (schema 99, not 1)", refusal_of(self.server.url))
 
     def test_nobody_there(self) -> None:
-        refusal = self.refusal(f"postgresql://rvoip:s3cret@{HOST}:9/x")
+        refusal = refusal_of(f"postgresql://rvoip:s3cret@{HOST}:9/x")
         self.assertIn("cannot be reached", refusal)
         self.assertNotIn("s3cret", refusal)
 
     def test_no_such_database(self) -> None:
         self.assertIn(
-            '"nothing" does not exist', self.refusal(self.server.url.replace("/postgres", "/nothing"))
+            '"nothing" does not exist', refusal_of(self.server.url.replace("/postgres", "/nothing"))
         )
 
     async def test_not_durable(self) -> None:
         """A server that does not sync its files loses what it acknowledged when the power goes."""
         self.server.execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         self.addCleanup(self.server.execute, "ALTER SYSTEM RESET fsync", "SELECT pg_reload_conf()")
-        self.assertIn("may lose registrations: it has fsync = off", self.refusal(self.server.url))
+        self.assertIn("may lose registrations: it has fsync = off", refusal_of(self.server.url))
         store = open_store(f"{self.server.url}?durable=no", reactor)
         store.open(NOW, WALL)
         self.assertEqual((await settled(store.apply(change(bound())))).outcome, Outcome.CREATED)

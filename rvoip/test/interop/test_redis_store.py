@@ -9,14 +9,15 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from rvoip.registrar.binding import ALL_CONTACTS, Binding, Outcome
+from rvoip.registrar.binding import Outcome
 from rvoip.registrar.errors import StoreBusy, StoreError
 from rvoip.registrar.interfaces import IBindingStore
 from rvoip.registrar.stores.factory import open_store
 from rvoip.registrar.stores.redis import RedisStore
 from rvoip.test.interop.addresses import address
 from rvoip.test.interop.redis import RedisServer, shared_redis
-from rvoip.test.registrar.stores.contract import AOR, NOW, WALL, StoreContract, bound, change, fields, settled
+from rvoip.test.interop.shared_store import SharedStoreContract, refusal_of
+from rvoip.test.registrar.stores.contract import AOR, NOW, WALL, StoreContract, bound, change, settled
 
 HOST = address(1)
 
@@ -42,44 +43,8 @@ class ContractTests(RedisCase, StoreContract):
     """What every store does."""
 
 
-class StoreTests(RedisCase):
+class StoreTests(RedisCase, SharedStoreContract):
     """What is particular to this one."""
-
-    async def opened(self, **options: Any) -> Any:
-        store = self.make_store(**options)
-        await settled(store.open(NOW, WALL))
-        self.addCleanup(store.close)
-        return store
-
-    def same(self, found: tuple[Binding, ...], expected: Binding) -> None:
-        """It is this one; the stores have read the clock at different times."""
-        (only,) = found
-        self.assertLess(abs(only.deadline - expected.deadline), 2.0)
-        only.deadline = expected.deadline
-        self.assertEqual(fields(found), fields([expected]))
-
-    async def test_shared(self) -> None:
-        """What one writes the other sees at once, and is compared with."""
-        one, other = await self.opened(), await self.opened()
-        await one.apply(change(bound(cseq=5)))
-        self.same(await other.lookup(AOR, NOW), bound(cseq=5))
-        self.assertEqual((await other.apply(change(bound(cseq=5)))).outcome, Outcome.UNCHANGED)
-        self.assertEqual((await other.apply(change(bound(cseq=4)))).outcome, Outcome.STALE)
-        await other.apply(change(cseq=6, removes=ALL_CONTACTS))
-        self.assertEqual(await one.lookup(AOR, NOW), ())
-        self.assertEqual((await one.apply(change(bound(cseq=5)))).outcome, Outcome.STALE)
-
-    async def test_one_is_told_of_each_end(self) -> None:
-        one, other = await self.opened(), await self.opened()
-        await one.apply(change(bound(granted=60)))
-        told = [await settled(store.expire(NOW + 61, WALL + 61)) for store in (one, other, one)]
-        self.assertEqual([len(each) for each in told], [1, 0, 0])
-
-    async def test_survives(self) -> None:
-        store = await self.opened()
-        await store.apply(change(bound(cseq=5, path=("<sip:p;lr>",))))
-        await store.close()
-        self.same(await (await self.opened()).lookup(AOR, NOW), bound(cseq=5, path=("<sip:p;lr>",)))
 
     async def test_lone_surrogate(self) -> None:
         """What cannot be written down fails alone."""
@@ -144,23 +109,9 @@ class StoreTests(RedisCase):
         answer = self.server.ask("TTL", f"{self.prefix}:b:{AOR}")
         self.assertTrue(85 + 600 <= int(answer[1:-2]) <= 90 + 600, answer)
 
-    async def test_close_finishes(self) -> None:
-        store = await self.opened()
-        waiting = [store.apply(change(bound(), aor=f"{number}@h")) for number in range(300)]
-        await store.close()
-        self.assertEqual([(await each).outcome for each in waiting], [Outcome.CREATED] * 300)
-        with self.assertRaises(StoreError):
-            await store.apply(change(bound()))
-
 
 class RefusedStartTests(TestCase):
     """One clear line."""
-
-    def refusal(self, url: str) -> str:
-        store = open_store(url, reactor)
-        with self.assertRaises(StoreError) as raised:
-            store.open(NOW, WALL)
-        return str(raised.exception)
 
     def server(self, *options: str) -> RedisServer:
         folder = Path(self.mktemp()).absolute()
@@ -178,7 +129,7 @@ class RefusedStartTests(TestCase):
             ("appendonly", "no", "yes"),
         ):
             server.ask("CONFIG", "SET", key, bad)
-            refusal = self.refusal(server.url)
+            refusal = refusal_of(server.url)
             self.assertIn("may lose registrations", refusal)
             self.assertIn(f"{key} {good}", refusal)
             if key != "appendonly":
@@ -193,9 +144,9 @@ class RefusedStartTests(TestCase):
 
     def test_password(self) -> None:
         server = self.server("--requirepass", "s3cret")
-        self.assertIn("NOAUTH", self.refusal(server.url))
+        self.assertIn("NOAUTH", refusal_of(server.url))
         address = server.url.removeprefix("redis://")
-        refusal = self.refusal(f"redis://:wr0ng@{address}")
+        refusal = refusal_of(f"redis://:wr0ng@{address}")
         self.assertIn("WRONGPASS", refusal)
         self.assertNotIn("wr0ng", refusal)
 
@@ -207,5 +158,5 @@ class RefusedStartTests(TestCase):
         await settled(store.close())
 
     def test_nobody_there(self) -> None:
-        self.assertIn("cannot be reached: Connection refused", self.refusal(f"redis://{HOST}:9/0"))
-        self.assertIn("cannot be reached", self.refusal("redis://no.such.name.invalid/0"))
+        self.assertIn("cannot be reached: Connection refused", refusal_of(f"redis://{HOST}:9/0"))
+        self.assertIn("cannot be reached", refusal_of("redis://no.such.name.invalid/0"))
