@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rvoip.protocols.sip.errors import SIPParseError
+from rvoip.protocols.sip.identity_headers import RemotePartyID
 from rvoip.protocols.sip.message import Message, Request
 from rvoip.protocols.sip.session_headers import SessionID
 from rvoip.protocols.sip.uri import SipURI, parse_uri
@@ -23,9 +24,25 @@ def wants_privacy(message: Message) -> bool:
 
 
 def hide_identity(message: Message, trusted: bool) -> None:
-    """Take the asserted identity out of what goes to whoever is not `trusted`, if its owner wants that."""
-    if not trusted and message.has("p-asserted-identity") and wants_privacy(message):
+    """Take the asserted identity out of what goes to whoever is not `trusted`, if its owner wants that.
+
+    Remote-Party-ID says so by itself as well (draft-ietf-sip-privacy-04 section 5).
+    """
+    if trusted:
+        return
+    if message.has("p-asserted-identity") and wants_privacy(message):
         message.remove("p-asserted-identity")
+    if message.has("remote-party-id") and (wants_privacy(message) or _is_private(message)):
+        message.remove("remote-party-id")
+
+
+def _is_private(message: Message) -> bool:
+    """Whether a Remote-Party-ID is for trusted networks alone; one that cannot be read is."""
+    try:
+        values: list[RemotePartyID] = message.typed("remote-party-id")
+    except SIPParseError:
+        return True
+    return any(one.privacy != "off" for one in values)
 
 
 def assert_identity(request: Request, user: str | None, domains: IDomains) -> None:

@@ -81,21 +81,28 @@ class Outgoing:
         return None
 
     def keep_back(self, request: Request, trusted: bool) -> None:
-        """Remove what is only for us, and what nobody untrusted may assert (RFC 3325 section 5)."""
+        """Remove what is only for us, and what nobody untrusted may assert (RFC 3325 section 5).
+
+        Remote-Party-ID is the elder of the two headers that assert.
+        """
         names = request.names
         if "proxy-authorization" in names and not self.proxy.settings.passes_credentials:
             consume_credentials(request, self._is_own_realm)
-        if "p-asserted-identity" in names and not trusted:
-            request.remove("p-asserted-identity")
+        if not trusted:
+            if "p-asserted-identity" in names:
+                request.remove("p-asserted-identity")
+            if "remote-party-id" in names:
+                request.remove("remote-party-id")
 
     def keep_back_identity(self, response: Response, flow: Flow, trusted: bool) -> None:
         """Remove from a response what nobody untrusted may assert (RFC 3325 section 5), and what is private.
 
         `flow` is the one that it came on, `trusted` whether whoever gets it is.
         """
-        if response.has("p-asserted-identity"):
+        if response.has("p-asserted-identity") or response.has("remote-party-id"):
             if not self.proxy.trusted(flow):
                 response.remove("p-asserted-identity")
+                response.remove("remote-party-id")
             hide_identity(response, trusted)
 
     def _is_own_realm(self, realm: str) -> bool:

@@ -120,6 +120,8 @@ SPELLINGS = (
     'P-Asserted-Identity: "A" {}, <tel:+15551234>',
     "P-Asserted-Identity: {}\r\nP-Asserted-Identity: <tel:+15551234>",
     "pAssertedIdentity: no\r\nP-aSSERTED-iDENTITY: {}",
+    "Remote-Party-ID: {};party=calling;screen=yes",
+    "remote-party-id : {}\r\nP-Asserted-Identity: {}",
 )
 
 
@@ -130,9 +132,9 @@ class IdentityTests(HeaderBase):
 
     def test_it_is_stripped_in_every_spelling(self) -> None:
         for spelling in SPELLINGS:
-            came = self.forwarded(extra=spelling.format(self.IDENTITY) + "\r\n")
+            came = self.forwarded(extra=spelling.replace("{}", self.IDENTITY) + "\r\n")
             self.assertNotIn(b"boss", came.to_bytes(), spelling)
-            self.assertFalse(came.has("p-asserted-identity"))
+            self.assertFalse(came.has("p-asserted-identity") or came.has("remote-party-id"))
 
     def test_what_is_no_name_of_a_header_is_refused(self) -> None:
         for name in (
@@ -146,8 +148,10 @@ class IdentityTests(HeaderBase):
 
     def test_trusted_peers_are_believed(self) -> None:
         self.scene_.proxy.trusted = lambda flow: flow.remote[0] == self.alice.address
-        came = self.forwarded(extra=f"P-Asserted-Identity: {self.IDENTITY}\r\n")
+        party = f"{self.IDENTITY};party=calling"
+        came = self.forwarded(extra=f"P-Asserted-Identity: {self.IDENTITY}\r\nRemote-Party-ID: {party}\r\n")
         self.assertEqual(came.get_all("p-asserted-identity"), [self.IDENTITY])
+        self.assertEqual(came.get_all("remote-party-id"), [party])
         self.bob.send(self.bob.answer(came, 200, extra=f"P-Asserted-Identity: {self.IDENTITY}\r\n"))
         self.assertFalse(self.alice.one().has("p-asserted-identity"))
 
@@ -155,8 +159,9 @@ class IdentityTests(HeaderBase):
         for trusted in (False, True):
             self.scene_.proxy.trusted = (lambda flow: True) if trusted else (lambda flow: False)
             invite = self.forwarded()
-            self.bob.send(self.bob.answer(invite, 180, extra=f"p-Asserted-Identity: {self.IDENTITY}\r\n"))
-            self.assertEqual(self.alice.one().has("p-asserted-identity"), trusted)
+            for name in ("P-Asserted-Identity", "Remote-Party-ID"):
+                self.bob.send(self.bob.answer(invite, 180, extra=f"{name}: {self.IDENTITY}\r\n"))
+                self.assertEqual(self.alice.one().has(name.lower()), trusted, name)
 
     def test_in_acks_and_within_dialogs_too(self) -> None:
         invite = self.forwarded(call_id="call")

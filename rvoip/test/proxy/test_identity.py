@@ -53,6 +53,22 @@ class ValueTests(SynchronousTestCase):
             made = request(privacy=privacy, p_asserted_identity="<sip:a@b>")
             hide_identity(made, trusted)
             self.assertEqual(made.has("p-asserted-identity"), stays, (privacy, trusted))
+            made = request(privacy=privacy, remote_party_id="<sip:a@b>;party=calling")
+            hide_identity(made, trusted)
+            self.assertEqual(made.has("remote-party-id"), stays, (privacy, trusted))
+
+    def test_a_remote_party_id_says_itself_whether_it_is_private(self) -> None:
+        for value, stays in (
+            ("<sip:a@b>", True),
+            ("<sip:a@b>;privacy=OFF", True),
+            ("<sip:a@b>;privacy=full", False),
+            ("<sip:a@b>;privacy=off, <sip:c@d>;privacy=uri", False),
+            ("nonsense <", False),
+        ):
+            for trusted in (False, True):
+                made = request(remote_party_id=value)
+                hide_identity(made, trusted)
+                self.assertEqual(made.has("remote-party-id"), stays or trusted, (value, trusted))
 
     def test_asserting(self) -> None:
         domains = Domains(["example.test"], [])
