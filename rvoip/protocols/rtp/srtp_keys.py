@@ -6,6 +6,7 @@ a peer sent; both say by a `Reason` why there is no packet.
 
 from __future__ import annotations
 
+import threading
 from enum import IntEnum
 from typing import Final
 
@@ -63,15 +64,25 @@ def reason_of(status: int) -> Reason:
     return Reason.EXPIRED if status == EXPIRED else Reason.MALFORMED
 
 
-def _process(call: Process, native: object, packet: bytes, room: int) -> tuple[int, bytes]:
-    buffer = bytearray(len(packet) + room)
-    buffer[: len(packet)] = packet
-    length = bytearray(4)
-    counted = ints(length)
-    counted[0] = len(packet)
-    address = octets(buffer)
-    status = call(native, address, counted)
-    return status, b"" if status else bytes(buffer[: counted[0]])
+class _Desk(threading.local):
+    """Where single packets are worked on: one place a thread."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(65536 + 256))
+        self.address = octets(self.buffer)
+        self.length = ints(bytearray(4))
+
+
+_desk: Final = _Desk()
+
+
+def _process(call: Process, native: object, packet: bytes) -> tuple[int, bytes]:
+    buffer, length = _desk.buffer, _desk.length
+    size = len(packet)
+    buffer[:size] = packet
+    length[0] = size
+    status = call(native, _desk.address, length)
+    return (status, b"") if status else (0, bytes(buffer[: length[0]]))
 
 
 class Opener:
@@ -114,10 +125,10 @@ class Opener:
         if last is None and len(self.streams) >= self._most:
             return Reason.SOURCES
         session = self.session
-        status, plain = _process(session.unprotect, session.native, packet, 0)
+        status, plain = _process(session.unprotect, session.native, packet)
         if status and self._found(packet, ssrc, sequence, last or 0, status):
             last = self.streams.get(ssrc)
-            status, plain = _process(session.unprotect, session.native, packet, 0)
+            status, plain = _process(session.unprotect, session.native, packet)
         if status:
             return reason_of(status)
         self.note(ssrc, sequence, last or 0)
@@ -188,7 +199,7 @@ class Opener:
         index = int.from_bytes(packet[end - 4 : end], "big") & 0x7FFFFFFF
         if index <= self._floors.get(ssrc, -1):
             return Reason.REPLAY  # from before its stream was made anew
-        status, plain = _process(self.session.unprotect_control, self.session.native, packet, 0)
+        status, plain = _process(self.session.unprotect_control, self.session.native, packet)
         if status:
             return reason_of(status)
         self.streams.setdefault(ssrc, 0)
@@ -229,7 +240,7 @@ class Sealer:
             return Reason.SOURCES
         if self.left <= 0:
             return Reason.EXPIRED
-        status, sealed = _process(self.session.protect, self.session.native, packet, self.trailer)
+        status, sealed = _process(self.session.protect, self.session.native, packet)
         if status:
             return reason_of(status)
         self.left -= 1
@@ -241,7 +252,7 @@ class Sealer:
         """An RTCP packet; `ssrc` is the one of its first header."""
         if ssrc not in self.streams and len(self.streams) >= self._most:
             return Reason.SOURCES
-        status, sealed = _process(self.session.protect_control, self.session.native, packet, self.trailer)
+        status, sealed = _process(self.session.protect_control, self.session.native, packet)
         if status:
             return reason_of(status)
         self.streams.setdefault(ssrc, 0)
