@@ -191,10 +191,11 @@ class Session:
         self.server.ack(request)
 
     def usage_ended(self, ending: Ending) -> None:
-        """See `IDialogUsage`. A peer that does not know the session still gets a BYE, for it may be another
-        one that answered (RFC 3261 section 12.2.1.2 has the usage ended, RFC 4028 section 10 a BYE sent).
+        """See `IDialogUsage`. A peer that does not know the session, or says nothing, still gets a BYE: it
+        may be another one that answered, and proxies in the way learn that the call is over (RFC 3261 section
+        12.2.1.2: terminating a dialog of an INVITE consists of sending a BYE).
         """
-        if self.dialog.state == CONFIRMED and ending.status == 408:
+        if self.dialog.state == CONFIRMED and ending.status in (408, 481):
             self.hang_up((), ending)
         else:
             self.end(ending)

@@ -253,6 +253,20 @@ class Shared(WithPeer):
             self.peer.answer(self.peer.one("INFO"), status)
             self.successResultOf(done)
             self.assertEqual([session.ending is not None, bool(subscription.endings)], ended)
+            self.stage.advance(0.01)
+            # Whoever does not know the session hears that it is over (RFC 3261 section 12.2.1.2).
+            self.assertEqual([one.split()[0] for one in self.peer.starts()], ["BYE"] if status == 481 else [])
+
+    def test_a_refresh_of_a_session_that_the_peer_does_not_know(self) -> None:
+        session, _ = self.established()
+        done = session.update()
+        self.stage.advance(0.01)
+        self.peer.answer(self.peer.one("UPDATE"), 481)
+        self.failureResultOf(done)
+        self.assertEqual((session.events[-1], session.state), ("ended 481 peer", "terminated"))
+        self.stage.advance(0.01)
+        self.peer.answer(self.peer.one("BYE"), 481)
+        self.assert_nothing_left()
 
     def test_close(self) -> None:
         session, subscription = self.both()
