@@ -91,7 +91,7 @@ class Opus(Codec):
         return MAX_PAYLOAD
 
     def payload_samples(self, payload: bytes) -> int:
-        return units(payload) * self._unit if payload else 0
+        return units(payload) * self._unit
 
     def durations(self, packets: NDArray[np.uint8], starts: Rows, lengths: Rows) -> NDArray[np.int32]:
         return packet_units(packets, starts, lengths) * np.int32(self._unit)
@@ -214,7 +214,8 @@ class OpusDecoder(NativeDecoder):
         return self._past(None, 0, samples)
 
     def recover(self, payload: bytes, samples: int) -> NDArray[np.int16]:
-        source = self._source(payload)
+        self._samples(payload)
+        source = np.frombuffer(payload, np.uint8)
         return self._past(source.ctypes.data, len(payload), samples)
 
     def _past(self, source: int | None, length: int, samples: int) -> NDArray[np.int16]:

@@ -26,9 +26,22 @@ FRAME_UNITS = np.repeat(np.array(_CONFIGURATIONS, np.int32), 8)
 
 
 def units(payload: bytes) -> int:
-    """Units that one packet holds, 0 if it is none; see `packet_units`."""
-    octets = np.frombuffer(payload, np.uint8)[None]
-    return int(packet_units(octets, np.zeros(1, np.intp), np.array([len(payload)], np.intp))[0])
+    """Units that one packet holds, 0 if it is none; the same as `packet_units`, and quicker for one."""
+    if not payload:
+        return 0
+    code, body = payload[0] & 3, len(payload) - 1
+    if code == 3:
+        frames = payload[1] & 63 if body else 0
+    else:
+        frames = 2 if code else 1
+        if (
+            body > MAX_FRAME * frames + 2 * (code == 2)
+            or (code == 1 and body % 2)
+            or (code == 2 and not body)
+        ):
+            return 0
+    held = frames * _CONFIGURATIONS[payload[0] >> 3]
+    return held if held <= MAX_UNITS else 0
 
 
 def packet_units(packets: NDArray[np.uint8], starts: Rows, lengths: Rows) -> NDArray[np.int32]:

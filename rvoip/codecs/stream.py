@@ -61,8 +61,8 @@ class NativeDecoder:
         raise CodecError(f"{self.codec.name} has no decoder")
 
     def decode(self, payload: bytes) -> NDArray[np.int16]:
-        source = self._source(payload)
-        samples = self.codec.payload_samples(payload)
+        samples = self._samples(payload)
+        source = np.frombuffer(payload, np.uint8)
         pcm = np.empty(samples, np.int16)
         if self.read(source.ctypes.data, len(payload), pcm.ctypes.data, samples) != samples:
             raise CodecError(f"{len(payload)} octets that {self.codec.name} cannot decode")
@@ -72,10 +72,12 @@ class NativeDecoder:
         return np.zeros(samples, np.int16)
 
     def recover(self, payload: bytes, samples: int) -> NDArray[np.int16]:
-        self._source(payload)
+        self._samples(payload)
         return self.conceal(samples)
 
-    def _source(self, payload: bytes) -> NDArray[np.uint8]:
-        if not self.codec.payload_samples(payload):
+    def _samples(self, payload: bytes) -> int:
+        """How many samples a payload holds; raises CodecError where it is none."""
+        samples = self.codec.payload_samples(payload)
+        if not samples:
             raise CodecError(f"{len(payload)} octets that are no payload of {self.codec.name}")
-        return np.frombuffer(payload, np.uint8)
+        return samples

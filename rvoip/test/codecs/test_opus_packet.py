@@ -43,6 +43,7 @@ class Durations(TestCase):
             "two of 1276": bytes([twenty | 1]) + bytes(2552),
         }
         self.assertEqual({name: units(packet) for name, packet in broken.items()}, dict.fromkeys(broken, 0))
+        self.assertFalse(packet_units(*columns(list(broken.values()))).any())
 
     def test_columns(self) -> None:
         packets, starts, lengths = columns([b"\x08ab", b"\x0b\x06" + bytes(6), b"\x0b", b"", b"\x80"])
@@ -52,6 +53,11 @@ class Durations(TestCase):
         self.assertEqual(packet_units(packets, starts, lengths).tolist(), [0, 0, 0, 0, 1])
         self.assertEqual(packet_units(packets[:0], starts[:0], lengths[:0]).tolist(), [])
         self.assertEqual(packet_units(np.zeros((2, 0), np.uint8), starts[:2], lengths[:2]).tolist(), [0, 0])
+
+    @settings(derandomize=True, deadline=None, max_examples=400)
+    @given(st.binary(min_size=1, max_size=20))
+    def test_one_and_many_agree(self, packet: bytes) -> None:
+        self.assertEqual(packet_units(*columns([packet])).tolist(), [units(packet)])
 
     @settings(derandomize=True, deadline=None, max_examples=400)
     @given(st.binary(min_size=1, max_size=20))
