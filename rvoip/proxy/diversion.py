@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rvoip.protocols.sip.errors import SIPParseError
 from rvoip.protocols.sip.message import Request
 from rvoip.protocols.sip.uri import SipURI
 
-__all__ = ["MOST_DIVERSIONS", "Step", "count_diversions", "say_diversions", "say_history", "wants_history"]
+__all__ = [
+    "MOST_DIVERSIONS",
+    "Attempt",
+    "Step",
+    "count_diversions",
+    "say_diversions",
+    "say_history",
+    "wants_history",
+]
 
 MOST_DIVERSIONS = 5
 """How often a call is diverted at most."""
@@ -32,6 +41,31 @@ class Step(NamedTuple):
         return _CAUSES.get(self.reason, 404)
 
 
+class Attempt(NamedTuple):
+    """One branch of a request."""
+
+    trail: tuple[Step, ...]
+    uri: str
+    """Where it went."""
+    branch: int
+    """Its number, from 0."""
+    status: int = 0
+    """How it failed; 0 where it has not."""
+
+
+class _Entry:
+    """An entry that others may follow from: its place in the list, its index, its URI."""
+
+    def __init__(self, place: int, index: str, uri: str) -> None:
+        self.place, self.index, self.uri = place, index, uri
+        self._children = 0
+
+    def child(self, number: int) -> str:
+        """The index of an entry that follows from it, the next one where `number` is 0."""
+        self._children = number or self._children + 1
+        return f"{self.index}.{self._children}"
+
+
 def count_diversions(request: Request) -> int:
     """How often the request says that it was diverted before it came here."""
     return len(request.get_all("diversion"))
@@ -53,31 +87,46 @@ def wants_history(request: Request) -> bool:
         return False
 
 
-def say_history(request: Request, before: str, trail: tuple[Step, ...], after: str, branch: int) -> None:
+def say_history(
+    request: Request,
+    before: str,
+    trail: tuple[Step, ...],
+    after: str,
+    branch: int,
+    failed: Iterable[Attempt] = (),
+) -> None:
     """Add what became of the Request-URI here: it was `before`, then it was diverted, and is `after` now.
 
-    `branch` counts the branches from 0. An entry that was diverted says why, in its Reason.
+    `branch` counts the branches from 0; `failed` are those of before that have ended (RFC 7044 section 10.1).
+    An entry that was diverted or that failed says why, in its Reason.
     """
     try:
         values = request.values("history-info")
     except SIPParseError:
         return  # one that nobody can add to
-    index = _index(values[-1]) if values else ""
-    made = list(values)
-    if not values:
-        index = "1"
-        made.append(f"<{_plain(before)}>;index=1")
-    place = branch + 1
-    for step in trail:
-        last = made.pop()
-        made.append(_with_reason(last, step.cause))
-        made.append(f"<{_plain(str(step.to))};cause={step.cause}>;index={index}.{place};mp={index}")
-        index = f"{index}.{place}"
-        place = 1
-    if _plain(after) != _plain(str(trail[-1].to) if trail else before):
-        made.append(f"<{_plain(after)}>;index={index}.{place};rc={index}")
-    elif not trail and values:
-        made.append(f"<{_plain(after)}>;index={index}.{place};np={index}")
+    made = list(values) or [f"<{_plain(before)}>;index=1"]
+    root = _Entry(len(made) - 1, _index(made[-1]), before)
+    entries: dict[tuple[Step, ...], _Entry] = {(): root}
+    for attempt in (*failed, Attempt(trail, after, branch)):
+        entry = root
+        for passed, step in enumerate(attempt.trail, 1):
+            way = attempt.trail[:passed]
+            if way not in entries:
+                made[entry.place] = _with_reason(made[entry.place], step.cause)
+                index = entry.child(attempt.branch + 1 if entry is root else 0)
+                made.append(f"<{_plain(str(step.to))};cause={step.cause}>;index={index};mp={entry.index}")
+                entries[way] = _Entry(len(made) - 1, index, str(step.to))
+            entry = entries[way]
+        index = entry.child(attempt.branch + 1 if entry is root else 0)
+        place = entry.place
+        if _plain(attempt.uri) != _plain(entry.uri):
+            place = len(made)
+            made.append(f"<{_plain(attempt.uri)}>;index={index};rc={entry.index}")
+        elif entry is root and (values or attempt.status):
+            place = len(made)
+            made.append(f"<{_plain(attempt.uri)}>;index={index};np={entry.index}")
+        if attempt.status:
+            made[place] = _with_reason(made[place], attempt.status)
     request.remove("history-info")
     for value in made:
         request.add("history-info", value)

@@ -14,7 +14,7 @@ from rvoip.protocols.sip.message import Request, Response
 from rvoip.protocols.sip.uri import SipURI
 from rvoip.protocols.transport.flow import Flow, Target
 from rvoip.proxy.branch import Branch
-from rvoip.proxy.diversion import say_diversions, say_history, wants_history
+from rvoip.proxy.diversion import Attempt, say_diversions, say_history, wants_history
 from rvoip.proxy.forward import consume_credentials, forwarded, next_hop
 from rvoip.proxy.identity import assert_identity, hide_identity
 from rvoip.proxy.targets import Refused
@@ -50,7 +50,8 @@ class Outgoing:
         if destination.trail:
             say_diversions(request, destination.trail)
         if destination.trail or wants_history(came):
-            say_history(request, came.uri_text, destination.trail, request.uri_text, branch.number)
+            failed = _failed(context, branch)
+            say_history(request, came.uri_text, destination.trail, request.uri_text, branch.number, failed)
         for name, value in destination.headers:
             request.set(name.lower(), value)
         hop = destination.next_hop or next_hop(request)
@@ -193,3 +194,15 @@ class Outgoing:
             self.locator.failed(target)
         else:
             self.locator.failed(target, seconds)
+
+
+def _failed(context: ResponseContext, branch: Branch) -> list[Attempt]:
+    """The branches of before that have ended; none where each side is hidden from the other."""
+    if context.hides:
+        return []
+    finals = context.fork.finals
+    return [
+        Attempt(one.destination.trail, str(one.destination.uri), one.number, finals[one.number])
+        for one in context.branches[: branch.number]
+        if finals.get(one.number, 0) >= 300
+    ]

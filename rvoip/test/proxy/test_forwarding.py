@@ -9,7 +9,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from rvoip.protocols.sip.message import Request
-from rvoip.proxy.diversion import Step, say_diversions, say_history, wants_history
+from rvoip.proxy.diversion import Attempt, Step, say_diversions, say_history, wants_history
 from rvoip.proxy.forwarding import Forwarding
 from rvoip.proxy.interfaces import IForwarding
 from rvoip.proxy.proxy import ProxySettings
@@ -115,7 +115,7 @@ class ForwardingTests(Base):
         history = invite.get_all("history-info")
         self.assertEqual(
             [value.split("index=")[1] for value in history],
-            ["1", "1.2;mp=1", "1.2.1;mp=1.2", "1.2.1.1;rc=1.2.1"],
+            ["1", "1.1;mp=1", "1.1.1;rc=1.1", "1.1.2;mp=1.1", "1.1.2.1;rc=1.1.2"],
         )
 
     def test_loops_end(self) -> None:
@@ -219,6 +219,43 @@ class HistoryTests(SynchronousTestCase):
         for before, trail, after, branch, expected in table:
             made = self.request(*[("history-info", value) for value in before])
             say_history(made, BOB, trail, after, branch)
+            self.assertEqual(made.get_all("history-info"), expected)
+
+    def test_history_of_what_was_tried_before(self) -> None:
+        """RFC 7044 section 10.1: whoever is tried next reads who was, and how that ended."""
+        dave = "sip:dave@example.test"
+        no_answer = Step(sip(BOB), sip(CAROL), "no-answer")
+        her_line_is_busy = Step(sip(CAROL), sip(dave), "user-busy")
+        phone, other, hers = (f"sip:x@192.0.2.{number}" for number in (1, 2, 3))
+        table: list[tuple[list[Attempt], tuple[Step, ...], str, int, list[str]]] = [
+            (
+                [Attempt((), phone, 0, 486)],
+                (),
+                other,
+                1,
+                [
+                    f"<{BOB}>;index=1",
+                    f"<{phone}?Reason=SIP%3Bcause%3D486>;index=1.1;rc=1",
+                    f"<{other}>;index=1.2;rc=1",
+                ],
+            ),
+            (
+                [Attempt((), phone, 0, 408), Attempt((no_answer,), hers, 1, 486)],
+                (no_answer, her_line_is_busy),
+                dave,
+                2,
+                [
+                    f"<{BOB}?Reason=SIP%3Bcause%3D408>;index=1",
+                    f"<{phone}?Reason=SIP%3Bcause%3D408>;index=1.1;rc=1",
+                    f"<{CAROL};cause=408?Reason=SIP%3Bcause%3D486>;index=1.2;mp=1",
+                    f"<{hers}?Reason=SIP%3Bcause%3D486>;index=1.2.1;rc=1.2",
+                    f"<{dave};cause=486>;index=1.2.2;mp=1.2",
+                ],
+            ),
+        ]
+        for failed, trail, after, branch, expected in table:
+            made = self.request()
+            say_history(made, BOB, trail, after, branch, failed)
             self.assertEqual(made.get_all("history-info"), expected)
 
     def test_diversions(self) -> None:
