@@ -389,24 +389,30 @@ class JitterBuffers(JitterRows):
         most = (self.limits.most * self.rate[rows]) - np.clip(
             self.level[rows], self.limits.least * self.rate[rows], self.limits.most * self.rate[rows]
         )
+        stays = np.zeros(rows.size, bool)
         for turn in range(self.slots):
-            far = over > most + 0.5 * frame
-            cut = np.flatnonzero((far | (hush & (over > frame) & (turn == 0))) & (self._waiting[rows] > 1))
+            far = (over > most + 0.5 * frame) & ~stays
+            calm = hush & (over > frame) & (self._waiting[rows] > 1) & (turn == 0)
+            cut = np.flatnonzero(far | calm)
             if cut.size == 0:
                 return
             mine = rows[cut]
-            _, slot = self._first(mine)
-            due = self.slot_time[mine, slot] <= self._position[mine]
-            lasts = np.where(
-                due,
-                self.slot_samples[mine, slot],
-                np.minimum(frame[cut], self.slot_time[mine, slot] - self._position[mine]),
-            )
+            there, slot = self._first(mine)
+            gap = self.slot_time[mine, slot] - self._position[mine]
+            due = there & (gap <= 0)
+            # The only packet is played, late as it is; time in which there is nothing passes for free.
+            lone = due & (self._waiting[mine] == 1)
+            if lone.any():
+                stays[cut[lone]] = True
+                cut, mine, slot = cut[~lone], mine[~lone], slot[~lone]
+                due, there, gap = due[~lone], there[~lone], gap[~lone]
+            self.skipped[mine] += there
+            lasts = np.where(there, np.minimum(frame[cut], gap), frame[cut])
+            lasts[due] = self.slot_samples[mine[due], slot[due]]
             gone = mine[due]
             self._played[gone] = self.slot_sequence[gone, slot[due]]
             self._next[gone] = self._played[gone] + 1
             self.slot_state[gone, slot[due]] = PLAYED
             self._waiting[gone] -= 1
             self._position[mine] = np.where(due, self.slot_time[mine, slot], self._position[mine]) + lasts
-            self.skipped[mine] += 1
             over[cut] -= lasts
