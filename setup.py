@@ -19,12 +19,15 @@ COMPILED = """
     protocols/sip/build protocols/sip/check protocols/sip/digest protocols/sip/grammar protocols/sip/headers
     protocols/sip/message protocols/sip/names protocols/sip/reader protocols/sip/uri
     protocols/transport/bounded protocols/transport/counters protocols/transport/guard
+    protocols/transport/locate protocols/transport/selection
     protocols/transport/intake protocols/transport/udp
+    proxy/identity proxy/peers proxy/proxy proxy/topology
     proxy/ack proxy/branch proxy/calls proxy/context proxy/dialogs proxy/diversion proxy/ends proxy/fork
     proxy/forward proxy/inbound proxy/outgoing proxy/passing proxy/record_route proxy/ringing
     proxy/route_context proxy/stateless proxy/targets
     registrar/binding registrar/compare_and_set registrar/reading registrar/refresh registrar/stores/index
     registrar/stores/memory
+    services/domains services/tokens
     services/core services/early_register services/gate services/glance services/location
     services/plain_register services/registration services/screen services/tracing services/waiting_room
     trace/ring

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from mypy_extensions import mypyc_attr
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rvoip.protocols.dialog.interfaces import ITransactionUser
 from rvoip.protocols.dialog.server import ServerTransaction
@@ -39,7 +40,7 @@ from rvoip.proxy.unreached import Unreached
 __all__ = ["Proxy", "ProxySettings"]
 
 
-@implementer(ITransactionUser)
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Proxy:
     """A transaction-stateful proxy.
 
@@ -48,20 +49,6 @@ class Proxy:
     asked before `route`, and `forwarding` (an `IForwarding`) where the calls of a user go; `members` tells
     from which flows requests need no credentials, wherever they go. These may be set at any time.
     """
-
-    routers: tuple[IRouter, ...] = ()
-    forwarding: IForwarding | None = None
-    members: Callable[[Flow], bool] = staticmethod(lambda flow: False)
-    passing: Passing | None = None
-    """Edits what passes: session timers, a media relay."""
-    calls: Calls | None = None
-    """Shown the calls that are answered, where somebody wants to know."""
-    limits: Any = None
-    """Asked about each new call (`rvoip.proxy.interfaces.ICallLimits`), where users are limited."""
-    owns: Callable[[str, SipURI], bool] = staticmethod(lambda user, uri: False)
-    """Whether a URI of our domains is another name of a user (an AOR): an alias, a number."""
-    lamps: Any = None
-    """Shown the responses to INVITEs (`responded(context, response)`), where there are busy lamps."""
 
     def __init__(
         self,
@@ -76,6 +63,19 @@ class Proxy:
         trusted: Callable[[Flow], bool] = lambda flow: False,
         events: Any = None,
     ) -> None:
+        self.routers: tuple[IRouter, ...] = ()
+        self.members: Callable[[Flow], bool] = _nobody
+        self.forwarding: IForwarding | None = None
+        self.passing: Passing | None = None
+        """Edits what passes: session timers, a media relay."""
+        self.calls: Calls | None = None
+        """Shown the calls that are answered, where somebody wants to know."""
+        self.limits: Any = None
+        """Asked about each new call (`rvoip.proxy.interfaces.ICallLimits`), where users are limited."""
+        self.owns: Callable[[str, SipURI], bool] = _owns_none
+        """Whether a URI of our domains is another name of a user (an AOR): an alias, a number."""
+        self.lamps: Any = None
+        """Shown the responses to INVITEs (`responded(context, response)`), where there are busy lamps."""
         self.layer = layer
         self.transport = transport
         self.locator = locator
@@ -343,3 +343,17 @@ def _reached_by(uri: SipURI, destinations: list[Destination]) -> list[Destinatio
 def _not_found(failure: Failure) -> None:
     """The location does not answer: those who ring go on without the phone that has just registered."""
     failure.trap(Refused)
+
+
+def _nobody(flow: Flow) -> bool:
+    """No peer may send anywhere."""
+    return False
+
+
+def _owns_none(user: str, uri: SipURI) -> bool:
+    """No user has another name."""
+    return False
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(Proxy, ITransactionUser)

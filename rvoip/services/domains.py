@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from rvoip.protocols.sip.grammar import format_host
 from rvoip.protocols.sip.uri import SipURI
@@ -13,7 +13,6 @@ from rvoip.proxy.interfaces import IDomains
 __all__ = ["Domains"]
 
 
-@implementer(IDomains)
 class Domains:
     """The domains served, and the listening addresses, which stand for the first of them.
 
@@ -80,3 +79,7 @@ class Domains:
 def _bare(host: str) -> str:
     """A host without the dot that a fully qualified name may end with."""
     return host[:-1] if host.endswith(".") else host
+
+
+# Not by a decorator, with which mypyc would leave the class to the interpreter.
+classImplements(Domains, IDomains)

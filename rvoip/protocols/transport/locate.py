@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from mypy_extensions import mypyc_attr
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IResolver
 
@@ -24,6 +25,7 @@ STALE_WAIT = 1.5
 _Key = tuple[str, str, int | None, tuple[tuple[str, str | None], ...]]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Locator:
     """
     Finds the targets for URIs, and remembers which of them do not answer.

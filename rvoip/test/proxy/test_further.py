@@ -8,7 +8,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
+from rvoip.common.events import EventBus
 from rvoip.protocols.sip.message import Request, Response
+from rvoip.proxy.events import Answered
 from rvoip.proxy.interfaces import IRouteContext, IRouter
 from rvoip.proxy.proxy import ProxySettings
 from rvoip.proxy.route_context import RouteContext
@@ -276,7 +278,8 @@ class RouterTests(Base):
         scene = self.scene()
         alice = scene.peer("alice")
         told: list[int] = []
-        scene.proxy.tell = lambda request, response, *more: told.append(response.status)  # type: ignore[method-assign]
+        scene.proxy.events = events = EventBus(scene.reactor)
+        events.subscribe(Answered, lambda event: told.append(event.status))
         decision: Deferred[Any] = Deferred()
         scene.proxy.routers = (Says(lambda request, context: decision),)
         alice.send(alice.request(branch="z9hG4bKa", call_id="a"))
