@@ -87,10 +87,11 @@ class LimitRules:
     default: UserLimits
     groups: dict[str, UserLimits]
     members: dict[str, str]
+    says_anything: bool = attrs.field(init=False)
+    """Whether anybody is limited."""
 
-    @property
-    def says_anything(self) -> bool:
-        """Whether anybody is limited."""
+    @says_anything.default
+    def _says_anything(self) -> bool:
         return any(one.counts or one.allow is not None for one in (self.default, *self.groups.values()))
 
     def of(self, aor: str, special: AccountLimits | None) -> UserLimits:
