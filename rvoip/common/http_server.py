@@ -71,6 +71,7 @@ class Channel(HTTPChannel):
     _reading = True
     _read_deadline: IDelayedCall | None = None
     _closing: IDelayedCall | None = None
+    _upgraded: Any = None
 
     def connectionMade(self) -> None:
         self.site.connections.add(self)
@@ -83,8 +84,13 @@ class Channel(HTTPChannel):
             if call is not None and call.active():
                 call.cancel()
         super().connectionLost(reason)
+        if self._upgraded is not None:
+            self._upgraded.connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._upgraded is not None:
+            self._upgraded.dataReceived(data)
+            return
         if self._refused:
             self._thrown_away += len(data)
             if self._thrown_away > LINGER_BYTES:
@@ -157,8 +163,35 @@ class Channel(HTTPChannel):
 
     def close_when_idle(self) -> None:
         """Close now, or after the answer to the request that is at work."""
-        if not self.requests and not self._refused:
+        if self._upgraded is not None or (not self.requests and not self._refused):
             self.close()
+
+    def upgrade(self, protocol: Any) -> None:
+        """Hand the connection to another protocol, in answer to the request at work: a WebSocket's.
+
+        It has no deadline of ours any more. The protocol is an `IProtocol` and an `IPushProducer`, which is
+        paused while the peer does not read what was written.
+        """
+        self._stop_reading()
+        self.setTimeout(None)
+        self._upgraded = protocol
+        early, self._dataBuffer = self._dataBuffer, []
+        protocol.makeConnection(self.transport)
+        for data in early:
+            protocol.dataReceived(data)
+        self._networkProducer.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        if self._upgraded is not None:
+            self._upgraded.pauseProducing()
+        else:
+            super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if self._upgraded is not None:
+            self._upgraded.resumeProducing()
+        else:
+            super().resumeProducing()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(HTTPError(400, "this is no HTTP request"))

@@ -79,6 +79,16 @@ def _operation(route: Route, schema_of: dict[Any, Any], components: dict[str, An
                 "description": "The same key with the same request is answered again, not done again",
             }
         )
+    operation["parameters"] += [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": meaning,
+        }
+        for name, meaning in route.headers
+    ]
     if route.body is not None:
         operation["requestBody"] = {
             "required": True,

@@ -45,6 +45,8 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     """Of an answer that is not JSON."""
     is_public: bool = False
     """Whether it is for anyone, even where a token is asked for."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers that it heeds, each with what it means, for the OpenAPI document."""
 
     @property
     def parameters(self) -> list[str]:
