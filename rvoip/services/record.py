@@ -57,6 +57,9 @@ COLUMNS: Final = tuple(field.name for field in msgspec.structs.fields(CallRecord
 
 _TIMES: Final = frozenset(("began", "answered", "ended"))
 
+_FORMULA: Final = ("=", "+", "-", "@")
+"""How a formula begins. Tabs and line ends are escapes already, see `text_of`."""
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -96,9 +99,19 @@ def csv_head() -> bytes:
 
 
 def csv_lines(records: Iterable[CallRecord]) -> bytes:
-    """One line a record, without a head. A missing time is an empty field."""
+    """One line a record, without a head. A missing time is an empty field.
+
+    Peers write what is in many a field, and a spreadsheet takes some of it for a formula: such a text begins
+    with an apostrophe here, which has it shown as it is.
+    """
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for record in records:
-        writer.writerow(["" if value is None else value for value in _values(record).values()])
+        writer.writerow([_cell(value) for value in _values(record).values()])
     return out.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _cell(value: str | int | float | None) -> str | int | float:
+    if value is None:
+        return ""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

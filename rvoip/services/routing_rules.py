@@ -182,8 +182,11 @@ def _listed_routes(path: str, sets: set[str], plan: NumberPlan, file: str) -> li
 def _text_of(path: str, file: str, key: str) -> str:
     try:
         return Path(path).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(file, key, f"{path} cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(file, key, f"{path}, line {line}: is not UTF-8", "save the file as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(file, key, f"{path} cannot be read: {error.strerror}") from None
 
 
 def _check_header(name: str, value: str, file: str, key: str) -> None:

@@ -218,13 +218,15 @@ class NoCallTests(Base):
 
     def test_strangers_are_not_told_who_has_an_account(self) -> None:
         """The one answer for both; whoever calls from where a user is registered hears which."""
-        for how, statuses in (
-            ({"register": False}, (480, 480)),
-            ({"register": False, "transport": "TCP"}, (480, 480)),
-            ({}, (404, 480)),
-            ({"transport": "TCP"}, (404, 480)),
+        for how, statuses, authenticate in (
+            ({"register": False}, (480, 480), None),
+            ({"register": False, "transport": "TCP"}, (480, 480), None),
+            ({}, (404, 480), None),
+            ({"transport": "TCP"}, (404, 480), None),
+            ({}, (404, 480), False),
+            ({"register": False}, (480, 480), False),
         ):
-            scene = self.scene()
+            scene = self.scene(ProxySettings(authenticate=authenticate))
             caller = scene.phone("alice", **how)
             stranger = scene.phone("alice", device="stranger", register=False)
             scene.places.users.add("carol@example.test")

@@ -63,6 +63,14 @@ class TextTests(SynchronousTestCase):
         self.assertEqual((first["answered"], first["duration"]), ("2023-11-14T22:13:22.500Z", "60.25"))
         self.assertEqual((second["answered"], second["reason"]), ("", 'a "quoted", text'))
 
+    def test_csv_has_no_formulas(self) -> None:
+        for text in ('=HYPERLINK("http://x")', "+1+1", "-2", "@SUM(A1)"):
+            made = record(reason=text, call_id=text, duration=-1.0)
+            (row,) = csv.DictReader((csv_head() + csv_lines([made])).decode().splitlines())
+            self.assertEqual((row["reason"], row["call_id"]), (f"'{text}", f"'{text}"))
+            self.assertEqual(row["duration"], "-1.0", "a number is none")
+            self.assertEqual(json.loads(json_lines([made]))["reason"], text)
+
     def test_json(self) -> None:
         first, second = (
             json.loads(line) for line in json_lines([record(), record(2, answered=None)]).splitlines()

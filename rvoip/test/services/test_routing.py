@@ -166,6 +166,16 @@ class ConfigTests(RoleCase):
         )
         self.assertEqual(gateways.sets["s"].rules.probe, 30.0)
 
+    def test_a_dispatcher_list_in_another_encoding(self) -> None:
+        """One line that says where, and what to do."""
+        text = '[[proxy.gateway_set]]\nname = "s"\nfile = "d.list"\n'
+        for head in (b"", b"\xef\xbb\xbf"):
+            (self.folder / "d.list").write_bytes(head + b"1 sip:a.test\n1 sip:b.test # M\xfcnchen\n")
+            error = self.assertRaises(ConfigError, self.make, text)
+            self.assertTrue(
+                str(error).endswith("d.list, line 2: is not UTF-8; save the file as UTF-8"), error
+            )
+
     def test_weights_of_0(self) -> None:
         """One gateway may have none; in a file all, where none is asked for."""
         (self.folder / "d.list").write_text("1 sip:a.test 0 0 weight=0\n1 sip:b.test 0 0 weight=0\n")
