@@ -88,6 +88,7 @@ def _add(args: argparse.Namespace) -> int:
         store.add(Account.of(aor), password, digest=not args.no_digest)
     if not args.no_digest:
         _warn_of_domains(args, [split_aor(aor)[1]])
+        _warn_of_source(args)
     return _done(args, aor, "added")
 
 
@@ -99,6 +100,15 @@ def _warn_of_domains(args: argparse.Namespace, domains: Iterable[str], what: str
         if domain not in served:
             line = f"{file}: sip.domains does not name {domain}, so no phone can use {what} yet\n"
             sys.stderr.write(line)
+
+
+def _warn_of_source(args: argparse.Namespace) -> None:
+    """Say on standard error that the phones' accounts are not those of the store, where it is so."""
+    if load(args.config, args.role).users.source:
+        file = args.config or "defaults"
+        sys.stderr.write(
+            f"{file}: users.source has the accounts of phones; those of the store are for the API\n"
+        )
 
 
 def _passwd(args: argparse.Namespace) -> int:
@@ -209,6 +219,7 @@ def _import(args: argparse.Namespace) -> int:
                 f"{name}: {line}; nothing was imported" if line.startswith("line ") else line
             ) from None
     _warn_of_domains(args, result.domains, "its accounts")
+    _warn_of_source(args)
     if args.json:
         write_json({"added": result.added, "changed": result.changed, "unchanged": result.unchanged})
     else:

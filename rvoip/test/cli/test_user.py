@@ -54,6 +54,23 @@ class UserTests(TestCase):
             ran = self.user("add", aor, "--password-stdin", stdin=b"secret\n")
             self.assertEqual(ran, (0, f"added {aor}\n", said))
 
+    def test_accounts_that_are_elsewhere(self) -> None:
+        """No phone can use what is added to the store; whoever adds it hears so."""
+        Path(self.config).write_text(
+            '[users]\nstore = "sqlite:accounts.db"\nsource = "ldaps://dir.example.test"\n'
+            '[users.ldap]\nbase = "ou=x"\nclear_password = "p"\n[sip]\ndomains = ["example.test"]\n',
+            encoding="utf-8",
+        )
+        said = f"{self.config}: users.source has the accounts of phones; those of the store are for the API\n"
+        add = ("add", "alice@example.test", "--password-stdin")
+        self.assertEqual(self.user(*add, stdin=b"x\n"), (0, "added alice@example.test\n", said))
+        self.assertEqual(
+            self.user("import", "-", stdin=b"b:example.test:x\n"),
+            (0, "1 added, 0 changed, 0 unchanged\n", said),
+        )
+        for_the_api = ("add", "op@example.test", "--password-stdin", "--no-digest")
+        self.assertEqual(self.user(*for_the_api, stdin=b"x\n"), (0, "added op@example.test\n", ""))
+
     def test_an_import_of_domains_that_are_not_served(self) -> None:
         """A line each."""
         Path(self.config).write_text(
