@@ -49,6 +49,7 @@ _PHRASES = {
     405: "Method Not Allowed",
     426: "Upgrade Required",
     431: "Request Header Fields Too Large",
+    505: "HTTP Version Not Supported",
 }
 
 

@@ -26,6 +26,7 @@ from wsproto.utilities import ProtocolError, generate_accept_token
 
 from rvoip.protocols.sip.framing import KeepAlive
 from rvoip.protocols.transport.errors import FlowError
+from rvoip.protocols.transport.frame_lengths import FrameLengths
 from rvoip.protocols.transport.handshake import SUBPROTOCOL, Refusal, WebSocketRules, response
 
 __all__ = ["ClientWebSocket", "ServerWebSocket", "WebSocket"]
@@ -71,6 +72,7 @@ class WebSocket(ABC):
         """Whether the peer has answered a ping; the caller resets it."""
         self._largest = largest
         self._connection: Connection | None = None
+        self._lengths = FrameLengths()
         self._parts: list[bytes] = []
         self._size = 0
         self._fragments = 0
@@ -90,8 +92,12 @@ class WebSocket(ABC):
         if self._connection is None:
             data = self._shake_hands(data)
         if self._connection is not None:
+            longest = self._lengths.receive(data)
             self._connection.receive_data(data)
             self._take_events(self._connection, found)
+            if longest > self._largest and not self.ended:
+                # It is not waited for: whoever sends it slowly would hold the connection meanwhile.
+                self._too_large()
         return found
 
     @abstractmethod
@@ -123,7 +129,7 @@ class WebSocket(ABC):
         part = data.encode() if isinstance(data, str) else bytes(data)
         self._size += len(part)
         if self._size > self._largest:
-            self.close(TOO_LARGE, f"a message is longer than {self._largest} octets")
+            self._too_large()
             return
         if part:
             self._parts.append(part)
@@ -140,6 +146,9 @@ class WebSocket(ABC):
                 found.append(KeepAlive.PING if message.startswith(_PING) else KeepAlive.PONG)
         elif self._fragments >= MAX_FRAGMENTS:
             self.close(POLICY, f"a message has more than {MAX_FRAGMENTS} frames")
+
+    def _too_large(self) -> None:
+        self.close(TOO_LARGE, f"a message is longer than {self._largest} octets")
 
     def _count_idle(self) -> None:
         self._pings += 1
@@ -213,6 +222,8 @@ class ServerWebSocket(WebSocket):
             return b""  # not complete, or the end of the stream
         headers = [(bytes(name), bytes(value)) for name, value in event.headers]
         refusal = self._rules.judge(event.method, event.target, headers)
+        if event.http_version != b"1.1":
+            refusal = Refusal(505, "a WebSocket is opened with HTTP/1.1")
         if sum(len(name) + len(value) for name, value in headers) + len(event.target) > LARGEST_REQUEST:
             refusal = Refusal(431, "the request is too large")
         if refusal is not None:

@@ -42,6 +42,9 @@ def frame(kind: int, payload: bytes = b"", *, end: bool = True, masked: bool = T
     return head + key + bytes(octet ^ key[index % 4] for index, octet in enumerate(payload))
 
 
+OPENING = bytes(ClientWebSocket(LARGEST, "example.test").output)
+
+
 def take(socket: WebSocket) -> bytes:
     """What a side has to say."""
     said = bytes(socket.output)
@@ -166,6 +169,17 @@ class BrokenTests(SynchronousTestCase):
         server = self.check(1009, frame(BINARY, b"x" * 2000, more=2**62))
         self.assertEqual(server.pending, 0, "nothing of it is held")
 
+    def test_too_long_by_its_own_word(self) -> None:
+        """The head of the frame is enough; what came before it is taken."""
+        for more in (LARGEST, 70_000, 2**40):
+            head = frame(BINARY, more=more + 1)
+            self.check(1009, head)
+            self.check(1009, *[head[place : place + 1] for place in range(len(head))])
+            _, server = pair()
+            self.assertEqual(server.receive(frame(TEXT, b"hello") + head), [b"hello"])
+            self.assertEqual(close_code(take(server)), 1009)
+        self.check(1009, frame(TEXT, b"x", end=False), frame(CONTINUATION, more=2**40))
+
     def test_too_many_fragments(self) -> None:
         wires = [frame(TEXT, b"x", end=False)] + [frame(CONTINUATION, end=False)] * MAX_FRAGMENTS
         self.check(1008, b"".join(wires))
@@ -251,6 +265,8 @@ class HandshakeTests(SynchronousTestCase):
             (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 405),
             (b"GET /other HTTP/1.1\r\nHost: a\r\n\r\n", 404),
             (b"GET / HTTP/1.1\r\n\r\n", 400),
+            (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n", 505),
+            (OPENING.replace(b"HTTP/1.1", b"HTTP/1.0"), 505),
             (b"OPTIONS sip:example.test SIP/2.0\r\n\r\n", 400),
             (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
             (b"\r\n\r\n\r\n\r\nx\r\n\r\n", 400),
