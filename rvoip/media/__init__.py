@@ -1,0 +1,1 @@
+"""Media processing: mixing, resampling, concealment, detection, tones, quality; arrays in, arrays out."""
