@@ -35,6 +35,23 @@ WINDOW: Final = 5.0
 
 _MOST_CANDIDATES: Final = 8
 
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::/127",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+"""Addresses that mean nothing outside the network of whoever wrote them."""
+
 
 class LatchMode(Enum):
     """How strict it is."""
@@ -297,6 +314,7 @@ def canonical(host: str) -> str:
 
 def _is_private(host: str) -> bool:
     try:
-        return not ipaddress.ip_address(host).is_global
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return any(address in network for network in _PRIVATE if network.version == address.version)
