@@ -7,10 +7,10 @@ set -eu
 # sipp; sipsak; two kamailio modules for the peers with SQLite and TLS; baresip; openssl makes certificates;
 # iproute2 makes network namespaces; redis-server and postgresql hold bindings and accounts;
 # rtpengine relays media; slapd is a directory of accounts; mosquitto, rabbitmq and nats are told of
-# events. The last three are codecs.
+# events. What is in the last line are codecs.
 peers="sip-tester sipsak kamailio kamailio-sqlite-modules kamailio-tls-modules baresip-core openssl iproute2
 redis-server postgresql rtpengine-daemon slapd mosquitto mosquitto-clients rabbitmq-server nats-server
-libopus0 libbcg729-0 libgsm1"
+libopus0 libbcg729-0 libgsm1 libopencore-amrnb0 libopencore-amrwb0 libvo-amrwbenc0"
 
 # JsSIP runs under Node, whichever is there.
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then peers="$peers nodejs npm"; fi

@@ -65,7 +65,7 @@ def pass_on(offered: Sequence[IsFormat], operations: CodecOperations, registry: 
         kept = _any(operations.keep, format.key)
         if _any(operations.strip, format.key) and not kept:
             continue
-        spoken = _codec(registry, format)
+        spoken = registry.variant(format.encoding, format.clock_rate, format.channels, format.fmtp or "")
         is_hidden = _any(operations.mask + operations.consume, format.key) and not kept
         if not is_hidden:
             parameters = _set(operations, format.key, format.fmtp)
@@ -73,11 +73,7 @@ def pass_on(offered: Sequence[IsFormat], operations: CodecOperations, registry: 
                 Format(format.payload_type, format.encoding, format.clock_rate, format.channels, parameters)
             )
         answerable = operations.accept + (hidden if is_hidden else ())
-        if (
-            spoken is not None
-            and _any(answerable, format.key)
-            and spoken.answer(format.fmtp or "") is not None
-        ):
+        if spoken is not None and _any(answerable, format.key):
             own.append(format)
     there = {format.key for format in passed}
     free = free_numbers(format.payload_type for format in formats)
@@ -118,9 +114,9 @@ def answer_back(
     far_audio = next((format.key for format in far if _is_audio(registry, format)), None)
     if far_audio is not None:
         for format in passed.own:
-            codec = _codec(registry, format)
-            if codec is not None and format.key not in answer:
-                parameters = codec.answer(format.fmtp or "")
+            spoken = registry.variant(format.encoding, format.clock_rate, format.channels, format.fmtp or "")
+            if spoken is not None and format.key not in answer:
+                codec, parameters = spoken
                 answer[format.key] = Format(
                     format.payload_type, codec.name, codec.clock_rate, codec.channels, parameters or None
                 )

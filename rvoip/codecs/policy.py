@@ -76,12 +76,10 @@ def choose(
     """
     mutual: dict[str, Choice] = {}
     for format in readable(offered):
-        codec = registry.find(format.encoding, format.clock_rate, format.channels)
-        if codec is None or format.key in mutual or not _permitted(codec, policy):
+        found = registry.variant(format.encoding, format.clock_rate, format.channels, format.fmtp or "")
+        if found is None or format.key in mutual or not _permitted(found[0], policy):
             continue
-        answer = codec.answer(format.fmtp or "")
-        if answer is None:
-            continue
+        codec, answer = found
         ours = Format(format.payload_type, codec.name, codec.clock_rate, codec.channels, answer or None)
         packet = _ptime(codec, policy, format.fmtp or "", ptime, max_ptime)
         mutual[format.key] = Choice(codec, ours, format.fmtp or "", packet, format.payload_type)
@@ -127,11 +125,12 @@ def accept(
     ours = {format.key: format for format in reversed(offered)}
     choices: dict[str, Choice] = {}
     for format in readable(answered):
-        codec = registry.find(format.encoding, format.clock_rate, format.channels)
+        found = registry.variant(format.encoding, format.clock_rate, format.channels, format.fmtp or "")
         mine = ours.get(format.key)
-        if codec is None or mine is None or format.key in choices:
+        if found is None or mine is None or format.key in choices:
             continue
-        if codec.answer(format.fmtp or "") is None:
+        codec = found[0]
+        if codec.answer(mine.fmtp or "") is None:
             continue
         sent = Format(format.payload_type, codec.name, codec.clock_rate, codec.channels, mine.fmtp)
         packet = _ptime(codec, policy, format.fmtp or "", ptime, max_ptime)
@@ -159,7 +158,7 @@ def _permitted(codec: ICodec, policy: Policy) -> bool:
 def _preference(codec: ICodec, policy: Policy, registry: Registry) -> int:
     if policy.allow:
         return next(index for index, name in enumerate(policy.allow) if matches(name.lower(), _key(codec)))
-    return next(index for index, other in enumerate(registry) if other is codec)
+    return next(index for index, other in enumerate(registry) if _key(other) == _key(codec))
 
 
 def _companions(audio: list[Choice], choices: Iterable[Choice]) -> list[Choice]:

@@ -37,36 +37,46 @@ def built_in(opus: OpusSettings | None = None) -> list[ICodec]:
 
 
 class Registry:
-    """Codecs in the order of preference; of two that are signalled alike the first counts.
+    """Codecs in the order of preference.
+
+    Of those that are signalled alike, the first is the one that goes with a peer's parameters (`variant`).
 
     A codec whose library is absent is in `absent` with the line that says what to install, and is not found.
     """
 
     def __init__(self, codecs: Iterable[ICodec], plugins: Iterable[ICodecPlugin] = ()) -> None:
-        self._codecs: dict[str, ICodec] = {}
+        self._codecs: dict[str, list[ICodec]] = {}
         self._static: dict[int, ICodec] = {}
         self.absent: dict[str, str] = {}
         for codec in [*codecs, *(codec for plugin in plugins for codec in plugin.codecs())]:
             key = codec_key(codec.name, codec.clock_rate, codec.channels)
-            if key in self._codecs:
-                continue
             if missing := codec.missing():
-                self.absent[key] = missing
+                self.absent.setdefault(key, missing)
                 continue
-            self.absent.pop(key, None)
-            self._codecs[key] = codec
+            self._codecs.setdefault(key, []).append(codec)
             if codec.static_payload_type is not None:
                 self._static.setdefault(codec.static_payload_type, codec)
+        for key in self._codecs:
+            self.absent.pop(key, None)
 
     def __iter__(self) -> Iterator[ICodec]:
-        return iter(self._codecs.values())
+        """The first of those that are signalled alike, in the order of preference."""
+        return (variants[0] for variants in self._codecs.values())
 
     def __len__(self) -> int:
         return len(self._codecs)
 
     def find(self, name: str, clock_rate: int, channels: int = 1) -> ICodec | None:
         """The codec that is signalled so, None if there is none."""
-        return self._codecs.get(codec_key(name, clock_rate, channels))
+        variants = self._codecs.get(codec_key(name, clock_rate, channels))
+        return variants[0] if variants else None
+
+    def variant(self, name: str, clock_rate: int, channels: int, fmtp: str) -> tuple[ICodec, str] | None:
+        """The codec that is signalled so and goes with a peer's parameters, and its own in answer to them."""
+        for codec in self._codecs.get(codec_key(name, clock_rate, channels), ()):
+            if (answer := codec.answer(fmtp)) is not None:
+                return codec, answer
+        return None
 
     def static(self, payload_type: int) -> ICodec | None:
         """The codec of a payload type with a fixed meaning (RFC 3551 section 6), None if there is none."""
@@ -78,7 +88,7 @@ class Registry:
         Raises CodecError when there is none, with what is missing if that is the reason.
         """
         wanted = pattern.lower()
-        found = [codec for key, codec in self._codecs.items() if matches(wanted, key)]
+        found = [variants[0] for key, variants in self._codecs.items() if matches(wanted, key)]
         if not found:
             reasons = [line for key, line in self.absent.items() if matches(wanted, key)]
             raise CodecError(reasons[0] if reasons else f"no codec is called {pattern[:40]!r}")

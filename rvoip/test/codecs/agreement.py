@@ -54,7 +54,7 @@ class Agreement(TestCase):
         """Encode, decode, conceal and recover a few streams for some frames in either form."""
         streams, frames = 5, 12
         pcm = speech(codec, streams, frames)
-        samples = pcm.shape[2]
+        samples, untouched = pcm.shape[2], pcm.copy()
         encoders, decoders = codec.encoders(), codec.decoders()
         # Rows are out of order, and one was somebody else's before.
         encoders.remove([encoders.add(fmtp) for _ in range(3)][1])
@@ -88,6 +88,7 @@ class Agreement(TestCase):
                 codec.durations(out, starts, sizes.astype(np.intp)).tolist(),
                 [codec.payload_samples(payload) for payload in payloads],
             )
+        np.testing.assert_array_equal(pcm, untouched)
 
     def assert_bounds_are_kept(self, codec: ICodec) -> None:
         """Payloads that are none, or lie about where they are, silence their own row and no other."""

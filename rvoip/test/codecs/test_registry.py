@@ -86,7 +86,7 @@ class Found(TestCase):
 class Plugins(TestCase):
     def test_those_of_the_project_are_found(self) -> None:
         plugins = {plugin.name: plugin for plugin in getPlugins(ICodecPlugin, rvoip.plugins)}
-        self.assertLessEqual({"g729", "gsm"}, plugins.keys())
+        self.assertLessEqual({"amr", "g729", "gsm"}, plugins.keys())
         for plugin in plugins.values():
             verifyObject(ICodecPlugin, plugin)
         codecs = [codec for plugin in plugins.values() for codec in plugin.codecs()]
