@@ -235,7 +235,7 @@ class SIPRole(Role):
                 sip.transport,
                 sip.locator,
                 sip.domains,
-                Location(self.location.store, self._known, self._reactor.seconds, self.gruus),
+                Location(self.location.store, self.accounts.exists, self._reactor.seconds, self.gruus),
                 self.authenticator,
                 self.record_routes,
                 proxy_settings(self.config),
@@ -350,12 +350,6 @@ class SIPRole(Role):
             proxy.members = self.routing.peers.may_call_out
         if self.passing is not None:
             proxy.passing = self.passing.passing
-
-    def _known(self, aor: str) -> Any:
-        table = self.config.registrar
-        if table is not None and not table.authenticate:
-            return False  # anybody may register, so nobody is known before he has
-        return self.accounts.exists(aor)
 
     def _registration_changed(self, aor: str, bindings: tuple[Binding, ...], kind: str) -> None:
         self.registrations[kind] = self.registrations.get(kind, 0) + 1

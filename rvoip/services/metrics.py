@@ -279,6 +279,11 @@ def _process(metrics: Metrics, role: SIPRole) -> None:
     metrics.collect_from(
         "lag_seconds", "How late the reactor is, the worst of the last second", lambda: role.lag.lag
     )
+    metrics.collect_from(
+        "reload_refused",
+        "Whether the configuration was refused when it was last read again: an older one is in force",
+        lambda: int(role.reload_refused),
+    )
     metrics.collect_labelled(
         "events_dropped",
         "Events that a slow subscriber lost",

@@ -199,10 +199,7 @@ def _serve_watching(api: API, service: PresenceService | None) -> None:
         counts = Counts(body.new, body.old, body.urgent_new, body.urgent_old)
         summary = MessageSummary(body.new > 0, body.account, {"voice-message": counts})
         user = _aor(there, aor)
-        with store_errors():
-            known = there.is_user(user)
-            if not (known if isinstance(known, bool) else await known):
-                raise HTTPError(404, f"there is no user {printable(user)}")
+        await _must_be_a_user(there, user)
         await _written(lambda: there.presence.set_mailbox(user, summary))
 
     @api.route("DELETE", "/v1/presence/{aor}/mailbox", scopes=(PRESENCE_WRITE,))
@@ -226,6 +223,7 @@ def _serve_rules(api: API, service: PresenceService | None) -> None:
             raise HTTPError(409, "the configuration has that rule")
         if not there.presence.policy.has_room(rule.presentity, rule.watcher):
             raise HTTPError(409, f"{rule.presentity} has as many rules as are allowed")
+        await _must_be_a_user(there, rule.presentity)
         await _written(lambda: there.presence.set_rule(rule))
 
     @api.route("DELETE", "/v1/presence/{aor}/rules/{watcher}", scopes=(PRESENCE_WRITE,))
@@ -302,6 +300,14 @@ def _aor(service: PresenceService, text: str, domain: str = "") -> str:
         return address(text, service.domains, domain)
     except ValueError as error:
         raise HTTPError(400, printable(str(error))) from None
+
+
+async def _must_be_a_user(service: PresenceService, aor: str) -> None:
+    """What nobody has would be kept for ever: raise 404 for it."""
+    with store_errors():
+        known = service.is_user(aor)
+        if not (known if isinstance(known, bool) else await known):
+            raise HTTPError(404, f"there is no user {printable(aor)}")
 
 
 def _watcher(service: PresenceService, text: str) -> str:

@@ -91,6 +91,8 @@ class Role(OrderedService):
         environ = first_environment()
         self.inherited = InheritedSockets.from_environment(environ, os.getpid())
         self.notifier = ServiceNotifier(reactor, environ, self.is_alive)
+        self.reload_refused = False
+        """Whether the file was refused when it was last read again: what is in force is older."""
         self.twistd: Mapping[str, Any] | None = None
         """twistd's own options, where it was started as a command."""
         self.log: LogOutput | None = None
@@ -215,6 +217,7 @@ class Role(OrderedService):
         """Read the configuration again; a broken one is refused and nothing changes."""
         self.notifier.reloading()
         done = self._reload()
+        self.reload_refused = bool(done.trouble)
         self.notifier.ready(self._listening)
         return done
 

@@ -67,3 +67,18 @@ class PathTests(RoleCase):
     def test_strict(self) -> None:
         status, bindings = self.register("strict_path = true\n")
         self.assertEqual((status, bindings), (420, ()))
+
+
+class AbsentUserTests(RoleCase):
+    def test_where_anybody_may_register(self) -> None:
+        """Who has an account is there, without a phone; who has none is not."""
+        role = self.run_role("[registrar]\nauthenticate = false\n")
+        self.add_account(role, "carol@example.test")
+        alice = self.phone("alice@example.test", "127.0.64.21")
+        self.reactor.result_of(alice.register())
+        stranger = self.phone("alice@example.test", "127.0.64.22")
+        for phone, statuses in ((alice, (480, 404)), (stranger, (480, 480))):
+            for user, status in zip(("carol", "nobody"), statuses, strict=True):
+                call = phone.call(f"sip:{user}@example.test")
+                self.reactor.advance(1)
+                self.assertEqual([one.status for one in call.responses if one.status > 100], [status], user)

@@ -43,6 +43,8 @@ class PresenceAPITests(WatchingCase):
         self.assertEqual(self.put("/v1/presence/bob/rules/*@example.test", {"decision": "polite"}), 204)
         self.assertEqual(self.put("/v1/presence/bob/rules/*", {"decision": "maybe"}), 400)
         self.assertEqual(self.put("/v1/presence/bob/rules/a%20b", {"decision": "deny"}), 400)
+        self.assertEqual(self.put("/v1/presence/bbo/rules/*", {"decision": "deny"}), 404)
+        self.assertEqual(self.client.ask("GET", "/v1/presence/bbo").json["rules"], [])
         found = self.client.ask("GET", "/v1/subscriptions?user=carol").json
         self.assertEqual((found["subscriptions"], found["total"]), ([], 1))
 

@@ -129,10 +129,15 @@ class ReloadTests(RoleCase):
     def test_a_broken_file(self) -> None:
         """Nothing of it is taken over, not even the log."""
         role = self.run_role()
+        right = (self.folder / "role.toml").read_text(encoding="utf-8")
         (line,) = self.change(role, '[http]\ntoken = "x"\n[guard]\ntrusted = ["nonsense"]\n')
         self.assertIn("Configuration not reloaded: ", line)
         self.assertEqual(line.count("nonsense"), 1)
         self.assertEqual(self.client.ask("GET", "/v1/status").status, 200)
+        self.assertIn(b"\nrvoip_proxy_reload_refused 1.0\n", self.client.ask("GET", "/metrics").body)
+        (self.folder / "role.toml").write_text(right, encoding="utf-8")
+        self.change(role, "")
+        self.assertIn(b"\nrvoip_proxy_reload_refused 0.0\n", self.client.ask("GET", "/metrics").body)
 
 
 class RestartKeysTests(RoleCase):
