@@ -45,6 +45,8 @@ _ENOUGH = 2
 """Windows that make a digit: with _PURE no tone below 23 ms and every tone of 40 ms."""
 _ENDED = 4
 """Windows without it that end a digit: interruptions of 15 ms do not, pauses of 30 ms do."""
+_CHUNK = 512
+"""Windows whose doubles fit in a core's cache."""
 _NONE = -1
 
 
@@ -109,18 +111,22 @@ class DtmfDetector(StreamTable):
         line = np.concatenate((self._past[rows], audio), axis=1)
         self._past[rows] = line[:, -hop:]
         found = [
-            self._step(rows, *self._heard(line[:, at : at + 2 * hop].astype(np.float64)))
-            for at in range(0, audio.shape[1], hop)
+            self._step(rows, *self._heard(line[:, at : at + 2 * hop])) for at in range(0, audio.shape[1], hop)
         ]
         events = [event for pair in found for event in pair if len(event.rows)]
         if not events:
             return _no_events()
         return events[0] if len(events) == 1 else DigitEvents(*map(np.concatenate, zip(*events)))
 
-    def _heard(self, windows: Doubles) -> tuple[Longs, Doubles]:
+    def _heard(self, windows: Frames) -> tuple[Longs, Doubles]:
         """Return the digit of each window, or -1, and the energy of its tones."""
-        count = len(windows)
-        digits, loudness = np.full(count, _NONE, np.int64), np.zeros(count)
+        digits, loudness = np.full(len(windows), _NONE, np.int64), np.zeros(len(windows))
+        for begin in range(0, len(windows), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            self._look(windows[part].astype(np.float64), digits[part], loudness[part])
+        return digits, loudness
+
+    def _look(self, windows: Doubles, digits: Longs, loudness: Doubles) -> None:
         energy = np.vecdot(windows, windows)
         power = _power(windows @ self._table, self._window)
         low, high = power[:, :4].argmax(axis=1), power[:, 4:].argmax(axis=1)
@@ -130,7 +136,6 @@ class DtmfDetector(StreamTable):
             sure, power_of = self._close(windows[rough], energy[rough], low[rough], high[rough])
             digits[rough[sure]] = low[rough[sure]] * 4 + high[rough[sure]]
             loudness[rough[sure]] = power_of[sure]
-        return digits, loudness
 
     def _close(
         self, windows: Doubles, energy: Doubles, low: Indexes, high: Indexes
