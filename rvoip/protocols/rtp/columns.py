@@ -187,4 +187,4 @@ def _octets(values: ArrayLike, count: int, form: str) -> NDArray[np.uint8]:
     """Numbers as octets in network order, shape `(count, size)`."""
     column = np.empty(count, form)
     column[:] = np.asarray(values, np.int64).astype(form)
-    return column.view(np.uint8).reshape(count, -1)
+    return column.view(np.uint8).reshape(count, column.itemsize)

@@ -178,11 +178,12 @@ class JitterRows(Rows):
         self.level[row] = self.limits.initial * rate
 
     def delay(self, rows: NDArray[Any], now: float) -> NDArray[np.float64]:
-        """Seconds from when the fastest packet of its time would have come to the end of what was pulled.
+        """Seconds between the fastest packet's arrival and its being heard, after a pull at `now`.
 
         0 where nothing plays.
         """
-        samples = now * self.rate[rows] - self._base(rows) - self._position[rows]
+        heard = now * self.rate[rows] + self._tick[rows] - self._owed[rows]
+        samples = heard - self._base(rows) - self._position[rows]
         return np.where(self._playing[rows], samples / np.maximum(self.rate[rows], 1.0), 0.0)
 
     def waiting(self, rows: NDArray[Any]) -> NDArray[np.int64]:

@@ -96,7 +96,9 @@ class JitterBuffer:
             samples = 0
 
     def delay(self, now: float) -> float:
-        """Seconds between the fastest packet's way and what is played now; 0 where nothing plays."""
+        """Seconds between the fastest packet's arrival and its being heard, after a pull at `now`; 0 in
+        silence.
+        """
         return float(self.columns.delay(self._rows, now)[0])
 
     @property

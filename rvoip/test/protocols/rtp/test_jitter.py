@@ -157,7 +157,7 @@ class CallTests(SynchronousTestCase):
         self.assertEqual([frame.payload[0] for frame in frames if frame.state == FRAME], list(range(48)))
         self.assertEqual(frames[2].timestamp, 2**32 - 400)
         self.assertEqual(frames[5].timestamp, 80)
-        self.assertLess(buffer.delay(0.99), 0.06)
+        self.assertLess(buffer.delay(0.99), 0.08)
 
     def test_reordered_and_duplicate_packets(self) -> None:
         order = [0, 1, 3, 2, 2, 5, 4, 6, 6, 7]
@@ -214,11 +214,11 @@ class CallTests(SynchronousTestCase):
                 buffer.push(stream(index), came, samples=160)
             buffer.pull(160, now, quiet=tick % 100 > 60)
             delays[tick] = buffer.delay(now)
-        self.assertLess(delays[499], 0.045)
-        self.assertGreater(delays[600], 0.07)
-        self.assertLess(max(delays.values()), 0.17)
-        self.assertGreater(delays[1100], 0.06)
-        self.assertLess(delays[2499], 0.045)
+        self.assertLess(delays[499], 0.065)
+        self.assertGreater(delays[600], 0.09)
+        self.assertLess(max(delays.values()), 0.19)
+        self.assertGreater(delays[1100], 0.08)
+        self.assertLess(delays[2499], 0.065)
         self.assertLess(int(buffer.columns.late[0]), 10)
 
     def test_loss_and_jitter(self) -> None:
@@ -243,7 +243,7 @@ class CallTests(SynchronousTestCase):
                 came, index = sent.pop(0)
                 buffer.push(stream(index), came, samples=160)
             buffer.pull(160, now)
-            self.assertLess(buffer.delay(now), 0.1 + 0.031)
+            self.assertLess(buffer.delay(now), 0.1 + 0.051)
 
     def test_packets_of_every_length(self) -> None:
         """10 to 60 ms a packet, told or learned: all is heard, nothing is said to be lost."""
@@ -305,7 +305,7 @@ class TroubleTests(SynchronousTestCase):
         assert taken is not None
         self.assertLessEqual(taken, 0.03)
         self.assertEqual(int(buffer.columns.resyncs[0]), 1)
-        self.assertLessEqual(buffer.delay(now + 0.005), 0.06)
+        self.assertLessEqual(buffer.delay(now + 0.005), 0.08)
 
     def test_jumps_are_followed_within_30_ms(self) -> None:
         for other in (
@@ -347,7 +347,7 @@ class TroubleTests(SynchronousTestCase):
         sent += [(0.02 * index + 0.4, stream(index)) for index in range(20, 60)]
         frames = run(buffer, sent, 80)
         self.assertGreater(states(frames).count(FRAME), 50)
-        self.assertLess(buffer.delay(1.6), 0.1)
+        self.assertLess(buffer.delay(1.6), 0.12)
 
     def test_a_packet_that_is_too_long_is_dropped(self) -> None:
         buffer = JitterBuffer(8000, octets=160)
@@ -410,6 +410,14 @@ class TroubleTests(SynchronousTestCase):
             buffers.add()
         self.assertRaises(OverflowError, buffers.add)
         self.assertEqual(len(buffers), 3)
+
+    def test_no_rows(self) -> None:
+        buffers = JitterBuffers(1)
+        none = np.zeros(0, np.int64)
+        octets = np.zeros((0, 20), np.uint8)
+        taken = buffers.push(none, none, none, none, none, none, octets, none, none, 0.0)
+        pulled = buffers.pull(none, 160, 0.0)
+        self.assertEqual((taken.size, pulled.state.size, pulled.payload.shape), (0, 0, (0, 0)))
 
     def test_slots_are_a_power_of_two(self) -> None:
         self.assertRaises(ValueError, JitterBuffers, slots=12)

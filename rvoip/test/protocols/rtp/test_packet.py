@@ -232,6 +232,8 @@ class ColumnTests(SynchronousTestCase):
     def test_no_rows_and_slots_too_small(self) -> None:
         self.assertEqual(read_headers(np.zeros((0, 64), np.uint8), np.zeros(0, int)).valid.size, 0)
         self.assertEqual(kinds(np.zeros((0, 64), np.uint8), np.zeros(0, int)).size, 0)
+        none = np.zeros(0, int)
+        write_headers(np.zeros((0, 64), np.uint8), none, none, none, none, none)
         small = np.full((2, 3), 0x80, np.uint8)
         self.assertFalse(read_headers(small, np.array([3, 3])).valid.any())
         self.assertEqual(kinds(small[:, :1], np.array([1, 1])).tolist(), [UNKNOWN] * 2)
