@@ -118,7 +118,7 @@ class DetectionTests(SynchronousTestCase):
     def test_pauses_and_interruptions(self) -> None:
         for shift in range(0, 160, 20):
             self.assertEqual(heard(line_of("5555", 0.04, 0.04, shift=shift)), ["5555"])
-            self.assertEqual(heard(line_of("55", 0.06, 0.01, shift=shift)), ["5"])
+            self.assertEqual(heard(line_of("55", 0.06, 0.015, shift=shift)), ["5"])
             self.assertEqual(heard(line_of("5", 1.5, shift=shift)), ["5"])
             # Another digit needs no pause.
             self.assertEqual(heard(line_of("5938", 0.06, 0.0, shift=shift)), ["5938"])
