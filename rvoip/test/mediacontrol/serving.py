@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from rvoip.mediacontrol.errors import MediaError
 from rvoip.testing.media import FakeMediaServer
 from rvoip.testing.media_http import serve_media
 
@@ -19,6 +21,7 @@ class Serving:
 
     host: str
     addCleanup: Any
+    assertFailure: Any
     url = ""
 
     async def serve(self, port: int = 0, **options: Any) -> None:
@@ -43,6 +46,11 @@ class Serving:
         """Break all connections."""
         for channel in list(self.service.site.connections):
             channel.cut()
+
+    async def fails(self, doing: Deferred[Any], kind: type[MediaError]) -> MediaError:
+        """It fails with an error of this kind."""
+        error: MediaError = await self.assertFailure(doing, kind)
+        return error
 
     async def until(self, condition: Callable[[], Any], seconds: float = 5.0) -> None:
         """Wait until something is so."""
