@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import Final
 
 from rvoip.cli.output import write_line
 
-__all__ = ["bash_script", "configure"]
+__all__ = ["configure", "script"]
+
+_FIRST: Final = {
+    "bash": "",
+    # It comes with what stands in for bash; whoever sources this may have run compinit already, with options.
+    "zsh": "(( $+functions[compdef] )) || { autoload -U compinit && compinit; }\n"
+    "autoload -U bashcompinit && bashcompinit\n",
+}
+"""What a shell needs before the function, which is the same for both."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.set_defaults(run=_run)
     parser.add_argument(
-        "shell", choices=("bash",), help='the shell: source <(rvoip completion bash) in ~/.bashrc, for "bash"'
+        "shell",
+        choices=tuple(_FIRST),
+        help="the shell: source <(rvoip completion bash) in ~/.bashrc, for bash",
     )
 
 
 def _run(args: argparse.Namespace) -> int:
     from rvoip.cli.main import make_parser
 
-    for line in bash_script(make_parser()).splitlines():
+    for line in script(make_parser(), args.shell).splitlines():
         write_line(line)
     return 0
 
 
-def bash_script(parser: argparse.ArgumentParser) -> str:
+def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """A completion function for `parser`: its words by where in the command line one is, else file names."""
     program = parser.prog
     cases = []
     for path, words in _words(parser, ()):
         key = " ".join(path)
-        cases.append(f'        "{key}") words="{" ".join(words)}" ;;')
+        cases.append(f'        "{key}") offer="{" ".join(words)}" ;;')
     values = [
-        f'        "{" ".join(path)}") words="{" ".join(words)}" ;;' for path, words in _values(parser, ())
+        f'        "{" ".join(path)}") offer="{" ".join(words)}" ;;' for path, words in _values(parser, ())
     ]
     return _SCRIPT.format(
         program=program,
+        shell=shell,
+        first=_FIRST[shell],
         cases="\n".join(cases),
         values="\n".join(values),
         paths=" ".join(_paths(parser)),
@@ -84,24 +97,25 @@ def _paths(parser: argparse.ArgumentParser) -> Iterator[str]:
             yield "/".join(path)
 
 
+# zsh has its own `path` and `words`, so the function has none.
 _SCRIPT = """\
-# Completion of {program} for bash.
-_{program}_completion() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} path="" words="" index
+# Completion of {program} for {shell}.
+{first}_{program}_completion() {{
+    local current=${{COMP_WORDS[COMP_CWORD]}} way="" offer="" index
     for ((index = 1; index < COMP_CWORD; index++)); do
         case " {paths} " in
-            *" ${{path:+${{path// //}}/}}${{COMP_WORDS[index]}} "*)
-                path+=${{path:+ }}${{COMP_WORDS[index]}}
+            *" ${{way:+${{way// //}}/}}${{COMP_WORDS[index]}} "*)
+                way+=${{way:+ }}${{COMP_WORDS[index]}}
                 ;;
         esac
     done
-    case "$path" in
+    case "$way" in
 {cases}
     esac
-    case "$path ${{COMP_WORDS[COMP_CWORD - 1]}}" in
+    case "$way ${{COMP_WORDS[COMP_CWORD - 1]}}" in
 {values}
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    COMPREPLY=($(compgen -W "$offer" -- "$current"))
 }}
 complete -o default -F _{program}_completion {program}
 """

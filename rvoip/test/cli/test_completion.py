@@ -13,20 +13,26 @@ from rvoip.test.cli.running import run
 class BashTests(TestCase):
     """What bash offers for a line that is not finished."""
 
+    shell, options, emulation = "bash", "--norc", ""
+
     def setUp(self) -> None:
-        self.bash = shutil.which("bash")
-        if self.bash is None:
-            raise SkipTest("bash is not here")
-        status, self.script, _ = run("completion", "bash")
+        self.path = shutil.which(self.shell)
+        if self.path is None:
+            raise SkipTest(f"{self.shell} is not here")
+        status, self.script, _ = run("completion", self.shell)
         self.assertEqual(status, 0)
 
     def complete(self, line: str) -> set[str]:
         words = line.split(" ")
         quoted = " ".join(f"'{word}'" for word in words)
-        ask = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _rvoip_completion; echo ${{COMPREPLY[@]}}"
-        assert self.bash is not None
+        ask = f"{self.emulation}COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; "
+        ask += "_rvoip_completion; echo ${COMPREPLY[@]}"
+        assert self.path is not None
         done = subprocess.run(
-            [self.bash, "--norc", "-c", f"{self.script}\n{ask}"], capture_output=True, text=True, check=True
+            [self.path, self.options, "-c", f"{self.script}\n{ask}"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         self.assertEqual(done.stderr, "")
         return set(done.stdout.split())
@@ -48,6 +54,7 @@ class BashTests(TestCase):
 
     def test_choices(self) -> None:
         self.assertEqual(self.complete("rvoip completion ba"), {"bash"})
+        self.assertEqual(self.complete("rvoip completion z"), {"zsh"})
 
     def test_values_of_an_option(self) -> None:
         self.assertEqual(self.complete("rvoip status --role re"), {"registrar"})
@@ -58,3 +65,15 @@ class BashTests(TestCase):
     def test_nothing_to_offer_leaves_file_names_to_bash(self) -> None:
         self.assertEqual(self.complete("rvoip user import ./some"), set())
         self.assertIn("complete -o default", self.script)
+
+
+class ZshTests(BashTests):
+    """The same in zsh, with the options that its bashcompinit calls such functions with."""
+
+    shell, options = "zsh", "-f"
+    emulation = "emulate sh; setopt kshglob noshglob braceexpand; "
+
+    def complete(self, line: str) -> set[str]:
+        """zsh itself leaves out what does not begin as the word does."""
+        word = line.rpartition(" ")[2]
+        return {found for found in super().complete(line) if found.startswith(word)}
