@@ -50,7 +50,7 @@ def soundfile() -> Any:
 
 
 def read_audio(data: bytes, name: str = "", max_seconds: float = 3600.0) -> Audio:
-    """Read a file whole.
+    """Read a file whole; what was compressed comes mixed into one channel.
 
     Raises AudioFileError for octets that are no audio, or play longer than `max_seconds`, and ExtraError
     where they are of a kind that needs a package which is not installed.
@@ -106,10 +106,12 @@ def _read_compressed(data: bytes, kind: str, max_seconds: float) -> Audio:
                 left -= len(block)
                 if left < 0:
                     raise AudioFileError(f"it plays longer than {max_seconds:.0f} s, which is the most")
-                blocks.append(block)
+                # One channel at once: eight of an hour would not fit.
+                mixed = block.sum(axis=1, dtype=np.int32) / channels
+                blocks.append(np.rint(mixed).astype(np.int16))
     except (library.SoundFileError, RuntimeError, ValueError, TypeError, OSError) as error:
         reason = str(getattr(error, "error_string", "") or error).splitlines()
         raise AudioFileError(f"its {kind} cannot be read: {reason[0] if reason else ''!a}") from None
     if not blocks:
         raise AudioFileError("there is no audio in it")
-    return Audio(np.ascontiguousarray(np.concatenate(blocks).T), rate)
+    return Audio(np.concatenate(blocks)[None, :], rate)

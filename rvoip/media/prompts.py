@@ -80,7 +80,7 @@ class Prompts:
         self,
         folder: IPromptFolder,
         cache: PromptCache | None = None,
-        max_seconds: float = 3600.0,
+        max_seconds: float = 1200.0,
         country: str = "us",
     ) -> None:
         """Play files of `folder` that are no longer than `max_seconds`, and tones of a country."""

@@ -71,6 +71,30 @@ class CompressedTests(SynchronousTestCase):
             self.assertApproximates(frequency_of(sound.samples, 8000), 1000, 2, format)
             self.assertApproximates(level_of(sound.samples[1000:7000]), level_of(sine(1000, 1)), 1)
 
+    def test_channels_are_mixed(self) -> None:
+        library = soundfile()
+        if library is None:
+            raise SkipTest("soundfile is not installed")
+        file = BytesIO()
+        library.write(file, np.stack([sine(440, 0.5), -sine(440, 0.5)], axis=1), 8000, format="FLAC")
+        audio = read_audio(file.getvalue(), "a")
+        self.assertEqual((audio.samples.shape, int(np.abs(audio.samples).max())), ((1, 4000), 0))
+
+    def test_wavs_of_another_writer(self) -> None:
+        library = soundfile()
+        if library is None:
+            raise SkipTest("soundfile is not installed")
+        wanted = sine(1000, 0.5, 16000)
+        for format in ("WAV", "WAVEX", "RF64"):
+            for subtype in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"):
+                file = BytesIO()
+                library.write(
+                    file, np.stack([wanted, wanted], 1) / 32768, 16000, format=format, subtype=subtype
+                )
+                sound = read_audio(file.getvalue(), "a").sound(16000)
+                error = level_of(sound.samples.astype(int) - wanted)
+                self.assertLess(error, -40, msg=f"{format} {subtype}")
+
     def test_too_long(self) -> None:
         for format, subtype, rate in self.KINDS:
             data = self.written(format, subtype, rate, 2)
