@@ -37,14 +37,14 @@ _TOLERANCE = 0.026
 """Tones 1.5 % off are taken, those 3.5 % off are not (Q.24); measured to half a per cent."""
 _ROUGH = 0.3
 """Share of the energy at the nominal frequencies: a tone 1.5 % off still has so much."""
-_PURE = 0.82
-"""Share of the energy in both tones: 7 dB above noise, and what tells a window that is not filled."""
-_STEADY = 2.5
-"""Two windows of one digit are as loud as each other, within 4 dB."""
+_PURE = 0.87
+"""Share of the energy in both tones: 9 dB above noise. It also tells a window that is not filled."""
+_STEADY = 1.8
+"""Two windows of one digit are as loud as each other, within 2.5 dB."""
 _ENOUGH = 2
-"""Windows that make a digit: with _PURE no tone below 23 ms and every tone of 40 ms."""
-_ENDED = 4
-"""Windows without it that end a digit: interruptions of 15 ms do not, pauses of 30 ms do."""
+"""Windows that make a digit: with _PURE no tone up to 24 ms, and every tone of 40 ms."""
+_ENDED = 5
+"""Windows without it that end a digit: interruptions of 15 ms do not, pauses of 36 ms do."""
 _CHUNK = 512
 """Windows whose doubles fit in a core's cache."""
 _NONE = -1
