@@ -10,24 +10,24 @@ from datetime import UTC, datetime
 from twisted.trial.unittest import SynchronousTestCase
 
 from rvoip.protocols.rtp.dtls import (
-    DEFAULT_PROFILES,
     LIMIT,
     MAX_DATAGRAMS,
     Address,
     DTLSClosed,
-    DTLSContext,
+    DTLSDrops,
     DTLSFailed,
     DTLSHandshake,
     DTLSKeys,
     DTLSOutput,
     DTLSSend,
-    answer_setup,
-    role_of,
 )
+from rvoip.protocols.rtp.dtls_context import DEFAULT_PROFILES, DTLSContext, answer_setup, role_of
+from rvoip.protocols.rtp.dtls_records import records
 from rvoip.protocols.rtp.errors import RTPBuildError
 from rvoip.protocols.rtp.fingerprint import Identity
 from rvoip.protocols.rtp.srtp import SecureLeg
 from rvoip.protocols.rtp.suites import AEAD_AES_128_GCM, AES_256_CM_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_80
+from rvoip.test.protocols.rtp.chromium import HELLO
 from rvoip.test.protocols.rtp.secure import rtp
 
 CLIENT = ("198.51.100.7", 5000)
@@ -425,3 +425,30 @@ class HostileTests(DTLSTestCase):
                 outputs = machine.receive(cut, STRANGER, 1.0, validated=True)
                 self.assertFalse([one for one in outputs if isinstance(one, DTLSKeys)])
                 machine.timeout(1.2)
+
+
+class BrowserTests(DTLSTestCase):
+    """The hello of a browser, as it was captured."""
+
+    def test_it_is_answered(self) -> None:
+        """In fragments, in any order, with one of them twice: with our certificate and a profile of both."""
+        for order in ((0, 1), (1, 0, 1), (0, 0, 1), (0, 1, 0)):
+            server = DTLSHandshake(DTLSContext(THEIRS), "server", [])
+            answers: list[DTLSOutput] = []
+            for number in order:
+                answers += server.receive(HELLO[number], CLIENT, 1.0, validated=True)
+            flight = b"".join(one.datagram for one in answers if isinstance(one, DTLSSend))
+            self.assertEqual([record.octets[13] for record in records(flight)], [2, 11, 12, 13, 14])
+            self.assertIn(THEIRS.der, b"".join(record.octets[25:] for record in records(flight)))
+            # use_srtp (RFC 5764 section 4.1.1): one profile, no MKI
+            self.assertIn(b"\x00\x0e\x00\x05\x00\x02\x00\x08\x00", flight)
+            self.assertEqual(server.drops, DTLSDrops())
+
+    def test_with_cookies(self) -> None:
+        """The first fragment alone is asked for a cookie; of the second nothing is kept."""
+        server = DTLSHandshake(DTLSContext(THEIRS, cookies=randomness), "server", [])
+        [verify] = server.receive(HELLO[0], CLIENT, 1.0, validated=True)
+        assert isinstance(verify, DTLSSend)
+        self.assertEqual((verify.datagram[13], verify.remote), (3, CLIENT))
+        self.assertEqual(server.receive(HELLO[1], CLIENT, 1.0, validated=True), [])
+        self.assertIsNone(server._connection)
