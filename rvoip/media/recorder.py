@@ -49,11 +49,18 @@ _PARTS = 25
 
 
 class RecordingFormat(NamedTuple):
-    """A kind of file: the ending of its name, its container and what the blocks of `Write` are in."""
+    """A kind of file: its container and what the blocks of `Write` are in."""
 
-    ending: str
     container: str
     encoding: str
+
+    def ending(self, rate: int) -> str:
+        """The ending of its name, which of a raw file has to say the rate."""
+        if self.container != "raw":
+            return f".{self.container}"
+        if self.encoding != "s16":
+            return f".{self.encoding}"
+        return ".sln" if rate == 8000 else f".sln{rate // 1000}"
 
     def octets(self, samples: int, channels: int) -> int:
         """How much of a block so many samples are."""
@@ -61,16 +68,16 @@ class RecordingFormat(NamedTuple):
 
 
 FORMATS = {
-    "wav": RecordingFormat(".wav", "wav", "s16"),
-    "wav-ulaw": RecordingFormat(".wav", "wav", "ulaw"),
-    "wav-alaw": RecordingFormat(".wav", "wav", "alaw"),
-    "s16": RecordingFormat(".s16", "raw", "s16"),
-    "ulaw": RecordingFormat(".ulaw", "raw", "ulaw"),
-    "alaw": RecordingFormat(".alaw", "raw", "alaw"),
-    "ogg": RecordingFormat(".ogg", "ogg", "s16"),
-    "mp3": RecordingFormat(".mp3", "mp3", "s16"),
+    "wav": RecordingFormat("wav", "s16"),
+    "wav-ulaw": RecordingFormat("wav", "ulaw"),
+    "wav-alaw": RecordingFormat("wav", "alaw"),
+    "raw": RecordingFormat("raw", "s16"),
+    "ulaw": RecordingFormat("raw", "ulaw"),
+    "alaw": RecordingFormat("raw", "alaw"),
+    "opus": RecordingFormat("ogg", "s16"),
+    "mp3": RecordingFormat("mp3", "s16"),
 }
-"""By the name that the API has for them; ogg (Opus) and mp3 need the extra `audio`."""
+"""By the name that the API has for them; opus (in Ogg) and mp3 need the extra `audio`."""
 
 
 class Begin(NamedTuple):
@@ -229,6 +236,8 @@ class Recorder(StreamTable):
         if id in self._by_id:
             raise RecordingError("there is a recording of that name")
         kind, channels = FORMATS[format], TRACKS[tracks]
+        if format in ("ulaw", "alaw") and self.rate != 8000:
+            raise RecordingError(f"nothing would say that the rate of raw {format} is {self.rate} Hz")
         frame = kind.octets(1, channels)
         by_bytes = (MAX_DATA if max_bytes is None else min(max_bytes, MAX_DATA)) // frame
         by_time = by_bytes if max_seconds is None else int(min(max_seconds, 1e9) * self.rate)

@@ -50,18 +50,18 @@ class RecordingFolder:
         """Name the folder; it is made, for its owner and group only, where it is missing."""
         self.folder = Path(folder)
 
-    def path(self, id: str, format: RecordingFormat) -> Path:
+    def path(self, id: str, format: RecordingFormat, rate: int) -> Path:
         """Where a recording is; raises RecordingError for what is no identifier."""
         if _IDENTIFIER.fullmatch(id) is None:
             raise RecordingError(f"{ascii(id)[:80]} is no identifier of a recording")
-        return self.folder / f"{id}{format.ending}"
+        return self.folder / f"{id}{format.ending(rate)}"
 
     def create(self, id: str, format: RecordingFormat, rate: int, channels: int) -> IRecordingFile:
         """Make the file of a recording.
 
         Raises RecordingError where there is one of that name, ExtraError where a package is missing, OSError.
         """
-        path = self.path(id, format)
+        path = self.path(id, format, rate)
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         if format.container in _SUBTYPES and soundfile() is None:
             name = format.container.capitalize() if format.container == "ogg" else "MP3"
@@ -86,9 +86,9 @@ class RecordingFolder:
             raise
         return made
 
-    def reopen(self, id: str, format: RecordingFormat) -> IRecordingFile:
+    def reopen(self, id: str, format: RecordingFormat, rate: int) -> IRecordingFile:
         """Open a recording to append to it, repaired; raises RecordingError, and OSError."""
-        path = self.path(id, format)
+        path = self.path(id, format, rate)
         if format.container not in ("wav", "raw"):
             raise RecordingError(f"nothing can be appended to {format.container}")
         handle = os.open(path, _OLD)

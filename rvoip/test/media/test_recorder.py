@@ -200,6 +200,7 @@ class LimitTests(Case):
         self.assertRaises(RecordingError, start, "a", 0, max_seconds=0)
         self.assertRaises(RecordingError, start, "a", 0, max_seconds=-1)
         self.assertRaises(RecordingError, start, "a", 0, max_bytes=1)
+        self.assertRaises(RecordingError, Recorder(16000).start, "a", 0, "ulaw")
         row = start("a", 0)
         self.assertRaises(RecordingError, start, "a", 0)
         self.assertRaises(RecordingError, self.recorder.pause, row, "mute")

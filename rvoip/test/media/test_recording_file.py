@@ -85,11 +85,20 @@ class FolderTests(Case):
             for at in range(0, len(data), 4000):
                 file.write(data[at : at + 4000])
             size = file.close()
-            path = self.root / f"{name}{format.ending}"
+            path = self.root / f"{name}{format.ending(8000)}"
             self.assertEqual(path.stat().st_size, size, msg=name)
             sound = read_audio(path.read_bytes(), path.name).sound(8000)
             self.assertEqual(frequency_of(sound.samples[:8000], 8000), 1000, msg=name)
             self.assertApproximates(sound.milliseconds, 1000, 100, msg=name)
+
+    def test_a_raw_file_says_its_rate(self) -> None:
+        for rate in (8000, 16000, 24000, 48000):
+            file = self.folder.create("a", FORMATS["raw"], rate, 1)
+            file.write(sine(1000, 0.5, rate).astype("<i2").tobytes())
+            file.close()
+            path = self.folder.path("a", FORMATS["raw"], rate)
+            audio = read_audio(path.read_bytes(), path.name)
+            self.assertEqual((audio.rate, frequency_of(audio.samples[0], rate)), (rate, 1000))
 
     def test_an_odd_number_of_octets_is_filled_up(self) -> None:
         file = self.folder.create("a", FORMATS["wav-ulaw"], 8000, 1)
@@ -114,11 +123,11 @@ class FolderTests(Case):
         self.assertEqual((self.root / "a.wav").read_bytes(), b"mine")
         (self.root / "outside").write_bytes(wav_of(sine(440, 0.1)))
         (self.root / "b.wav").symlink_to(self.root / "outside")
-        self.assertRaises(OSError, self.folder.reopen, "b", FORMATS["wav"])
+        self.assertRaises(OSError, self.folder.reopen, "b", FORMATS["wav"], 8000)
 
     def test_the_extra_is_named(self) -> None:
         self.patch(recording_file, "soundfile", lambda: None)
-        for name, what in (("ogg", "Ogg"), ("mp3", "MP3")):
+        for name, what in (("opus", "Ogg"), ("mp3", "MP3")):
             error = self.assertRaises(ExtraError, self.folder.create, "a", FORMATS[name], 8000, 1)
             self.assertEqual(str(error), f"{what} needs the package soundfile: pip install 'rvoip[audio]'")
 
@@ -134,7 +143,7 @@ class FolderTests(Case):
 
         self.patch(os, "pwrite", full)
         noise = np.random.default_rng(1).integers(-9999, 9999, 80_000, np.int16).tobytes()
-        for name in ("ogg", "mp3"):
+        for name in ("opus", "mp3"):
             file = self.folder.create(name, FORMATS[name], 8000, 1)
             with self.assertRaises(OSError) as caught:
                 for _ in range(20):
@@ -156,7 +165,7 @@ class RepairTests(Case):
             self.assertEqual(read_audio(octets).samples.shape, (channels, 107), msg=format)
             self.assertEqual(struct.unpack_from("<I", octets, 4)[0], len(octets) - 8)
             self.assertEqual(self.folder.repair(), [], msg=format)
-            again = self.folder.reopen("a", FORMATS[format])
+            again = self.folder.reopen("a", FORMATS[format], 8000)
             again.write(bytes(3 * frame))
             again.close()
             self.assertEqual(read_audio(path.read_bytes()).samples.shape, (channels, 110))
@@ -249,7 +258,7 @@ class WriterTests(Case):
     def test_answers_do_not_wait_for_all(self) -> None:
         lengths: list[int] = []
         writer = RecordingWriter(self.folder, lambda answers: lengths.append(len(answers)))
-        writer.hand_over([Begin("a", FORMATS["s16"], 8000, 1)])
+        writer.hand_over([Begin("a", FORMATS["raw"], 8000, 1)])
         writer.hand_over([Write("a", b"12")] * 200)
         writer.start()
         self.assertTrue(writer.stop(10))
