@@ -277,7 +277,7 @@ class MediaServerContract:
         finished = await self.heard(PlayFinishedEvent)
         assert (finished.endpoint, finished.play, finished.reason) == (endpoint, played.id, "end")
         self.events.clear()
-        looping = await self.server.play(endpoint, Play(source="tone:440", loop=True))
+        looping = await self.server.play(endpoint, Play(source=self.prompt, loop=True))
         await self.server.stop(endpoint, "play", looping.id)
         assert (await self.heard(PlayFinishedEvent)).reason == "stopped"
         await self.refused(self.server.stop(endpoint, "play", looping.id), 404)
