@@ -20,9 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rvoip.protocols.rtp.addresses import pack_addresses, unpack_address
 from rvoip.protocols.rtp.columns import kinds, read_headers, write_headers
 from rvoip.protocols.rtp.jitter import DTX, FRAME, LATE, LOST, NOTHING, JitterBuffers
 from rvoip.protocols.rtp.jitter_stream import JitterBuffer
+from rvoip.protocols.rtp.latch import Latch
+from rvoip.protocols.rtp.latch_table import LatchTable
 from rvoip.protocols.rtp.packet import RTPPacket
 from rvoip.protocols.rtp.reports import Reception
 
@@ -86,6 +89,10 @@ def costs(streams: int, rounds: int) -> list[tuple[str, float]]:
 
     write(0)
     headers = read_headers(buffer, lengths)
+    sources = pack_addresses([(f"10.0.{row // 250}.{row % 250 + 1}", 4000) for row in range(streams)])
+    latches = LatchTable(streams)
+    for row in range(streams):
+        latches.open(Latch(unpack_address(sources[row])))
     reception = Reception(streams)
     jitter = JitterBuffers(streams)
     for _ in range(streams):
@@ -118,6 +125,12 @@ def costs(streams: int, rounds: int) -> list[tuple[str, float]]:
         ("kinds (RFC 7983)", each(lambda _: kinds(buffer, lengths), streams, rounds)),
         ("read_headers", each(lambda _: read_headers(buffer, lengths), streams, rounds)),
         ("write_headers", each(write, streams, rounds)),
+        (
+            "sources checked",
+            each(
+                lambda _: latches.media(rows, sources, headers.ssrc, headers.sequence, 0.0), streams, rounds
+            ),
+        ),
         ("reception statistics", each(count, streams, rounds)),
         ("jitter buffer, push and pull", each(push_and_pull, streams, rounds)),
     ]

@@ -296,6 +296,10 @@ class Latch:
             return _Rank.SDP
         if host in (self.signalling, self.expected[0]):
             return _Rank.HOST
+        if address[1] == self.expected[1] and _is_loopback(host) and _is_loopback(self.expected[0]):
+            # All of them are one machine, and a socket that is bound to none of its addresses sends from
+            # the first.
+            return _Rank.HOST
         # A private address in the SDP of a peer on the Internet: a NAT stands between, its packets cannot
         # come so.
         return _Rank.HOST if _is_private(self.expected[0]) and not _is_private(host) else _Rank.STRANGE
@@ -310,6 +314,10 @@ def canonical(host: str) -> str:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(address)
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
 
 
 def _is_private(host: str) -> bool:

@@ -66,7 +66,7 @@ class RTPProtocol(DatagramProtocol):
         rate: int = 8000,
         latch: Latch | None = None,
         mux: bool = True,
-        reduced: bool = False,
+        reduced: bool = True,
         security: PacketSecurity | None = None,
         draw: Callable[[], float] | None = None,
         bandwidth: float = 400.0,

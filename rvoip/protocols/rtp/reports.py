@@ -84,6 +84,7 @@ class Reception(Rows):
         "received_prior": (np.int64, (), 0),
         "transit": (np.int64, (), 0),
         "has_transit": (bool, (), False),
+        "last_time": (np.int64, (), -1),
         "scaled_jitter": (np.int64, (), 0),
         "restarts": (np.int64, (), 0),
         "refused": (np.int64, (), 0),
@@ -107,6 +108,7 @@ class Reception(Rows):
     received_prior: NDArray[np.int64]
     transit: NDArray[np.int64]
     has_transit: NDArray[np.bool_]
+    last_time: NDArray[np.int64]
     scaled_jitter: NDArray[np.int64]
     restarts: NDArray[np.int64]
     refused: NDArray[np.int64]
@@ -182,7 +184,7 @@ class Reception(Rows):
             counted |= again
         self.highest[rows] += move
         self.received[rows] += counted
-        self._jitter(rows[counted], time[counted], arrival[counted])
+        self._jitter(rows[counted], time[counted], arrival[counted], (ahead < 0x8000)[counted])
         done_with: NDArray[np.bool_] = counted
         return done_with
 
@@ -204,8 +206,23 @@ class Reception(Rows):
         self.received[rows] = self.received_prior[rows] = self.expected_prior[rows] = 0
         self.scaled_jitter[rows], self.has_transit[rows] = 0, False
 
-    def _jitter(self, rows: NDArray[Any], time: NDArray[np.int64], arrival: NDArray[np.float64]) -> None:
-        """Appendix A.8, with integers: 16 times the jitter is kept."""
+    def _jitter(
+        self,
+        rows: NDArray[Any],
+        time: NDArray[np.int64],
+        arrival: NDArray[np.float64],
+        onward: NDArray[np.bool_],
+    ) -> None:
+        """Appendix A.8, with integers: 16 times the jitter is kept.
+
+        Where the sequence goes `onward` and the timestamp does not, a packet says nothing: telephone events
+        keep theirs for as long as they last, with audio between them or not (RFC 4733 section 2.2.1).
+        """
+        step = (time - self.last_time[rows]) & 0xFFFFFFFF
+        later = (step > 0) & (step < 0x80000000)
+        fresh = ~self.has_transit[rows] | later | ~onward
+        rows, time, arrival, later = rows[fresh], time[fresh], arrival[fresh], later[fresh]
+        self.last_time[rows] = np.where(later | ~self.has_transit[rows], time, self.last_time[rows])
         transit = (np.floor(arrival * self.rate[rows]).astype(np.int64) - time) & 0xFFFFFFFF
         moved = (transit - self.transit[rows]) & 0xFFFFFFFF
         moved = np.minimum(moved, (1 << 32) - moved)  # the size of a difference that may wrap

@@ -82,6 +82,14 @@ class LearnTests(SynchronousTestCase):
             self.assertEqual(latch.remote, address)
             self.assertEqual(send(latch, THIRD, 50), 0)
 
+    def test_a_phone_on_this_machine(self) -> None:
+        """One whose socket is bound to no address sends from 127.0.0.1, from the port that its SDP names."""
+        latch = Latch(("127.0.34.9", 4000))
+        self.assertLessEqual(send(latch, ("127.0.34.8", 4002), 100), STRANGERS)
+        self.assertGreater(send(latch, ("127.0.0.1", 4000), 20), 15)
+        self.assertEqual(latch.remote, ("127.0.0.1", 4000))
+        self.assertLessEqual(send(Latch(SDP), ("127.0.0.1", SDP[1]), 100), STRANGERS)
+
     def test_four_packets_in_order(self) -> None:
         latch = Latch(SDP)
         for step in (2, 0, -1):

@@ -24,6 +24,7 @@ class AppendixA:
         self.max_seq = (number - 1) & 0xFFFF
         self.probation = 2
         self.transit: int | None = None
+        self.timestamp = 0
         self.jitter = 0
 
     def restart(self, number: int) -> None:
@@ -58,7 +59,11 @@ class AppendixA:
         self.received += 1
         return True
 
-    def arrived(self, timestamp: int, arrival: int) -> None:
+    def arrived(self, timestamp: int, arrival: int, onward: bool) -> None:
+        if self.transit is not None and onward and timestamp <= self.timestamp:
+            return  # ours: a telephone event, which says nothing
+        if self.transit is None or timestamp > self.timestamp:
+            self.timestamp = timestamp
         transit = arrival - timestamp
         if self.transit is not None:
             self.jitter += abs(transit - self.transit) - ((self.jitter + 8) >> 4)
@@ -173,9 +178,10 @@ class ReceptionTests(SynchronousTestCase):
                 np.array([packet[2] / 1000 + 1e-6 for packet in part]),
             )
             for (sequence, timestamp, arrival), way in zip(part, counted, strict=True):
+                onward = (sequence - expected.max_seq) & 0xFFFF < 0x8000
                 self.assertEqual(expected.update(sequence), way)
                 if way:
-                    expected.arrived(timestamp, arrival)
+                    expected.arrived(timestamp, arrival, onward)
             if expected.probation == 0:
                 reports = reception.report(one(), 0.0)
                 fraction, lost, highest = expected.report()
@@ -184,6 +190,17 @@ class ReceptionTests(SynchronousTestCase):
                     (block.fraction_lost, block.cumulative_lost, block.highest_sequence, block.jitter),
                     (fraction, lost, highest, expected.jitter >> 4),
                 )
+
+    def test_a_digit_is_no_jitter(self) -> None:
+        """Packets of one telephone event have one timestamp."""
+        reception, now = fresh(1), 0.0
+        times = (
+            [160 * index for index in range(10)] + [1600] * 10 + [3200 + 160 * index for index in range(10)]
+        )
+        for number, time in enumerate(times):
+            reception.update(one(), one(7), one(number), one(time), now + 1e-6)
+            now += 0.02
+        self.assertEqual(int(reception.jitter(one())[0]), 0)
 
     def test_rows_together_as_each_alone(self) -> None:
         draw = random.Random(5)
