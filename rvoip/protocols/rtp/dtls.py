@@ -34,6 +34,8 @@ Address = tuple[str, int]
 
 LIMIT: Final = 30.0
 """Seconds that a handshake may take."""
+LINGER: Final = 10.0
+"""Seconds for which OpenSSL's part, 70 KiB, is kept after the keys: a peer may repeat its last flight."""
 MAX_DATAGRAMS: Final = 256
 """How many datagrams are looked at until it is done."""
 MAX_RESTARTS: Final = 16
@@ -92,7 +94,8 @@ class DTLSHandshake:
     """One association: a handshake, and what comes after it.
 
     `fingerprints` are those of the peer's description; they may come later (`set_fingerprints`), and no key
-    leaves before them. After `DTLSKeys` the machine stays, to repeat its last flight for a peer that lost it.
+    leaves before them. After `DTLSKeys` the machine repeats its last flight for a peer that lost it, and sees
+    its end, for `LINGER` seconds.
 
     What an attacker can do who forges the address of the peer: a hello, an alert or rubbish before or amid
     the real handshake. Alerts that are not encrypted are not believed. A server goes on with each of the last
@@ -117,6 +120,7 @@ class DTLSHandshake:
             self._fingerprints = tuple(fingerprints)
         self._connection: SSL.Connection | None = None
         self._complete = False
+        self._lingers: float | None = None
         self._listener: SSL.Connection | None = None
         self._hellos: dict[bytes, SSL.Connection] = {}
         self._begun: float | None = None
@@ -131,6 +135,8 @@ class DTLSHandshake:
     @property
     def deadline(self) -> float | None:
         """When `timeout` is to be called (monotonic seconds)."""
+        if self._lingers is not None:
+            return self._lingers
         if self.over or self.done or self._begun is None:
             return None
         times = (self._begun + LIMIT, self._repeat_at, self._timer_at)
@@ -151,7 +157,7 @@ class DTLSHandshake:
         if self.over or self.done:
             return []
         self._fingerprints = tuple(fingerprints)
-        return self._keys() if self._complete else []
+        return self._keys(now) if self._complete else []
 
     def receive(self, datagram: bytes, source: Address, now: float, *, validated: bool) -> list[DTLSOutput]:
         """A datagram that begins like DTLS; never raises for it.
@@ -166,7 +172,10 @@ class DTLSHandshake:
         if not found:
             self.drops.malformed += 1
             return []
-        if self.over or (self._complete and not any(record.epoch for record in found)):
+        if self.over or (self._complete and self._connection is None):
+            self.drops.over += 1
+            return []
+        if self._complete and not any(record.epoch for record in found):
             self.drops.over += 1
             return []
         if not self._complete:
@@ -249,6 +258,8 @@ class DTLSHandshake:
 
     def timeout(self, now: float) -> list[DTLSOutput]:
         """The deadline is reached."""
+        if self._lingers is not None and now >= self._lingers:
+            self._connection = self._lingers = None
         if self.over or self.done or self._begun is None:
             return []
         if now >= self._begun + LIMIT:
@@ -279,7 +290,7 @@ class DTLSHandshake:
                 pass
             outputs = self._to_peer(self._drained())
         self.over = True
-        self._connection = self._listener = None
+        self._connection = self._listener = self._lingers = None
         self._hellos.clear()
         return outputs
 
@@ -310,7 +321,7 @@ class DTLSHandshake:
         sent = self._sent(now)
         self._reason = "no description of the peer came"
         self._repeat_at = self._timer_at = None
-        return sent + self._keys()
+        return sent + self._keys(now)
 
     def _read(self, connection: SSL.Connection, now: float) -> list[DTLSOutput]:
         """After the handshake: repeated flights are answered by OpenSSL, data is thrown away."""
@@ -323,7 +334,7 @@ class DTLSHandshake:
             # An authentic alert, or an end that was asked for.
             outputs = self._to_peer(self._drained())
             self.over = True
-            self._connection = None
+            self._connection = self._lingers = None
             return [*outputs, DTLSClosed()] if self.done else [*outputs, DTLSFailed("closed by the peer")]
         return self._sent(now)
 
@@ -342,7 +353,7 @@ class DTLSHandshake:
             return []
         return self._renew(now) if self._restarts <= MAX_RESTARTS else self._fail(reason)
 
-    def _keys(self) -> list[DTLSOutput]:
+    def _keys(self, now: float) -> list[DTLSOutput]:
         """The keys, if the peer's certificate is one of its fingerprints."""
         if self._fingerprints is None or self._connection is None:
             return []
@@ -364,6 +375,7 @@ class DTLSHandshake:
         salts = material[middle : middle + suite.salt_length], material[middle + suite.salt_length :]
         client, server = (MasterKey(suite, key, salt) for key, salt in zip(keys, salts))
         self.done = True
+        self._lingers, self._flight = now + LINGER, []
         return [DTLSKeys(server, client) if self.role == "client" else DTLSKeys(client, server)]
 
     def _fail(self, reason: str) -> list[DTLSOutput]:
