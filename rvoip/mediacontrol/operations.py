@@ -91,6 +91,18 @@ def _start(kind: str, body: type[Struct] | None, summary: str, name: str = "") -
     )
 
 
+_STOPPED: Final = {
+    "play": "Stop what is played",
+    "collect": "Collect no more",
+    "record": "End a recording",
+    "echo": "Send nothing back any more",
+    "moh": "End music on hold",
+    "dtmf": "Send no more digits",
+    "block_dtmf": "Let digits be heard again",
+    "stream": "Close a WebSocket of audio",
+}
+
+
 def _stop(kind: str) -> Operation:
     return Operation(
         name=f"stop_{kind}",
@@ -98,7 +110,7 @@ def _stop(kind: str) -> Operation:
         kind=kind,
         method="DELETE",
         path=f"{_ENDPOINT}/{kind}/{{activity}}",
-        summary=f"Stop a {kind}",
+        summary=_STOPPED[kind],
     )
 
 

@@ -1,5 +1,6 @@
 """
-Fakes for tests of programs built on rvoip: a reactor and a network in memory, a scripted phone, certificates.
+Fakes for tests of programs built on rvoip: a reactor and a network in memory, a scripted phone, a
+media server without media, certificates.
 
 A feature for users like any other: what stands here keeps its promises from release to release.
 """
