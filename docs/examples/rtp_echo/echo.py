@@ -30,6 +30,7 @@ class Echo(RTPProtocol):
     def packet_received(self, packet: RTPPacket, address: Address) -> None:
         now = self.clock.seconds()
         if packet.payload_type == EVENTS:
+            self.jitter.pass_over(packet)
             told = self.events.receive(packet.payload, packet.timestamp, now)
             self.digits += [event.event for event in told if isinstance(event, EventStarted)]
         else:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rvoip.protocols.rtp.jitter_rows import (
     DTX,
+    ELSEWHERE,
     EMPTY,
     FRAME,
     HELD,
@@ -103,6 +104,22 @@ class JitterBuffers(JitterRows):
         if not seen.all():
             np.add.at(self.dropped, rows[~seen], 1)
         return taken
+
+    def pass_over(self, rows: NDArray[Any], ssrc: NDArray[Any], sequence: NDArray[Any]) -> None:
+        """Packets of these streams came that are not for the buffer, telephone events: they are not missing.
+
+        While they take the place of sound the state is DTX.
+        """
+        mine = self._known[rows] & (self._ssrc[rows] == ssrc)
+        rows, number = rows[mine], np.asarray(sequence, np.int64)[mine]
+        extended = self._highest[rows] + (((number - self._highest[rows]) + 0x8000) & 0xFFFF) - 0x8000
+        slot = extended & (self.slots - 1)
+        near = (extended >= self._next[rows]) & (extended < self._next[rows] + self.slots)
+        near &= self.slot_state[rows, slot] != WAITS
+        rows, slot, extended = rows[near], slot[near], extended[near]
+        self.slot_state[rows, slot] = ELSEWHERE
+        self.slot_sequence[rows, slot] = extended
+        np.maximum.at(self._highest, rows, extended)
 
     def _copy(
         self,
@@ -337,7 +354,12 @@ class JitterBuffers(JitterRows):
         play = there & (gap <= 0) & ~stretch
         put_in = there & (gap <= 0) & stretch
         hole = there & (gap > 0)
-        silent = hole & ((skipped <= 0) | (gap > skipped * frame) | self._comfort[rows])
+        expected = self._next[rows]
+        place = expected & (self.slots - 1)
+        quiet = self._comfort[rows] | (
+            (self.slot_state[rows, place] == ELSEWHERE) & (self.slot_sequence[rows, place] == expected)
+        )
+        silent = hole & ((skipped <= 0) | (gap > skipped * frame) | quiet)
         state = np.full(rows.size, LATE, np.uint8)
         state[play] = FRAME
         state[hole] = LOST
@@ -346,7 +368,7 @@ class JitterBuffers(JitterRows):
         step = np.where(put_in, 0, lasts)
         nothing = ~there
         if nothing.any():
-            calm = nothing & self._comfort[rows]
+            calm = nothing & quiet
             state[calm] = DTX
             # Waiting makes the delay that is wanted; beyond it, time goes on.
             step = np.where(nothing & stretch, 0, step)

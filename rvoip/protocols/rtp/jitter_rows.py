@@ -37,6 +37,7 @@ HELD: Final = 5
 EMPTY: Final = 0
 WAITS: Final = 1
 PLAYED: Final = 2
+ELSEWHERE: Final = 3
 NO_TIME: Final = 1 << 62
 
 

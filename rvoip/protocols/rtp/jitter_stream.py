@@ -69,6 +69,10 @@ class JitterBuffer:
             )[0]
         )
 
+    def pass_over(self, packet: RTPPacket) -> None:
+        """A packet of the stream came that is not for the buffer, a telephone event: it is not missing."""
+        self.columns.pass_over(self._rows, np.array([packet.ssrc]), np.array([packet.sequence]))
+
     def pull(self, samples: int, now: float, *, quiet: bool = False) -> list[JitterFrame]:
         """Take what fills `samples` more of the stream's time, at `now`.
 

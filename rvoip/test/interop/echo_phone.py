@@ -59,6 +59,7 @@ class EchoStream(RTPProtocol):
     def packet_received(self, packet: RTPPacket, address: Address) -> None:
         now = self.clock.seconds()
         if packet.payload_type == self.event:
+            self.jitter.pass_over(packet)
             for told in self.events.receive(packet.payload, packet.timestamp, now):
                 if isinstance(told, EventStarted):
                     self.digits += DIGITS[told.event]

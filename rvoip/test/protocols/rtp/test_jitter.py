@@ -184,6 +184,26 @@ class CallTests(SynchronousTestCase):
         self.assertEqual(heard.count(FRAME), 9)
         self.assertEqual(heard.count(DTX) + heard.count(LATE), 3)
 
+    def test_telephone_events_are_no_loss(self) -> None:
+        """Four packets of an event stand in for sound, then four come beside it."""
+        buffer = JitterBuffer(8000)
+        heard: list[JitterFrame] = []
+        number = 65_530
+        for tick in range(30):
+            now = 0.02 * tick
+            if 8 <= tick < 12 or 20 <= tick < 24:
+                event = RTPPacket(101, number & 0xFFFF, 0, 7, b"\x05\x0a\0\0")
+                buffer.pass_over(event)
+                number += 1
+            if not 8 <= tick < 12:
+                buffer.push(RTPPacket(0, number & 0xFFFF, 160 * tick, 7, bytes(160)), now, samples=160)
+                number += 1
+            heard += buffer.pull(160, now + 0.005)
+        counts = Counter(states(heard))
+        self.assertEqual((counts[DTX], counts[LOST], counts[LATE]), (4, 0, 0))
+        self.assertEqual(int(buffer.columns.lost[0]) + int(buffer.columns.resyncs[0]), 0)
+        buffer.pass_over(RTPPacket(101, 0, 0, 8, b"\x05\x0a\0\0"))  # another source's
+
     def test_comfort_noise_lasts_until_speech(self) -> None:
         buffer = JitterBuffer(8000)
         noise = RTPPacket(13, 1, 160, 7, b"\x40")
