@@ -91,8 +91,9 @@ class SecureLeg:
         """The peer has a new key. What it sent with the one before is still opened, until `settle` or until
         256 packets have come with the new one.
         """
-        hints = dict(self.opener.hints)
-        hints.update(self.opener.streams)
+        hints = self.opener.hints | self.opener.streams
+        for ssrc in list(hints)[: -self._most]:
+            del hints[ssrc]
         fresh = Opener(key, self._window, self._most, hints)
         others = [opener for opener in self.openers if not key.mki or opener.key.mki != key.mki]
         self.openers = [fresh, *others[:_OLD]]

@@ -93,7 +93,18 @@ class Opener:
     again at zero, and both are understood.
     """
 
-    __slots__ = ("key", "session", "streams", "hints", "_most", "_search", "_failures", "_control", "_floors")
+    __slots__ = (
+        "key",
+        "session",
+        "streams",
+        "hints",
+        "_most",
+        "_search",
+        "_failures",
+        "_strangers",
+        "_control",
+        "_floors",
+    )
 
     def __init__(self, key: MasterKey, window: int, most: int, hints: dict[int, int] | None = None) -> None:
         self.key = key
@@ -103,6 +114,7 @@ class Opener:
         self._most = most
         self._search: RolloverSearch | None = None
         self._failures: dict[int, tuple[int, int]] = {}
+        self._strangers: dict[int, tuple[int, int]] = {}
         self._control: dict[int, int] = {}
         self._floors: dict[int, int] = {}
 
@@ -143,13 +155,11 @@ class Opener:
         """Count a failure; whether the next one of this source is to be searched for."""
         if status not in AUTH and status not in REPLAY:
             return False
-        failures = self._failures
+        failures = self._failures if ssrc in self.streams else self._strangers
         count, limit = failures.get(ssrc, (0, _FIRST_SEARCH))
-        if ssrc not in failures and ssrc not in self.streams:
-            strangers = [other for other in failures if other not in self.streams]
-            if len(strangers) >= _STRANGERS:
-                del failures[strangers[0]]
         failures[ssrc] = (count + 1, limit)
+        if failures is self._strangers and len(failures) > _STRANGERS:
+            del failures[next(iter(failures))]
         return count + 1 >= limit
 
     def _found(self, packet: bytes, ssrc: int, sequence: int, last: int, status: int) -> bool:
@@ -159,8 +169,8 @@ class Opener:
         if not due and hint <= 0xFFFF:
             return False
         if due:
-            limit = self._failures[ssrc][1]
-            self._failures[ssrc] = (0, min(2 * limit, _LAST_SEARCH))
+            failures = self._failures if ssrc in self.streams else self._strangers
+            failures[ssrc] = (0, min(2 * failures[ssrc][1], _LAST_SEARCH))
         first = last >> 16
         counters = [estimate(hint, sequence) >> 16] if hint > 0xFFFF else []
         if due:
@@ -185,6 +195,7 @@ class Opener:
         roll(self.session, self.key, ssrc, index, inbound=True)
         self.streams[ssrc] = max(index - 1, 0)
         self._failures.pop(ssrc, None)
+        self._strangers.pop(ssrc, None)
         if ssrc in self._control:
             self._floors[ssrc] = self._control[ssrc]
 

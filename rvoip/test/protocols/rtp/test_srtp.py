@@ -140,7 +140,7 @@ class DropTests(SynchronousTestCase):
         for ssrc in range(1000, 3000):
             self.assertIsNone(theirs.unprotect(rtp(1, ssrc)))
         self.assertEqual(theirs.opener.streams, {})
-        self.assertLessEqual(len(theirs.opener._failures), 32)
+        self.assertEqual((len(theirs.opener._strangers), theirs.opener._failures), (32, {}))
         self.assertEqual(theirs.unprotect(ours.protect(rtp(1)) or b""), rtp(1))
 
     def test_a_key_that_has_lived(self) -> None:
@@ -316,6 +316,17 @@ class RekeyTests(SynchronousTestCase):
         for number in range(50):
             theirs.rekey_receive(key(suite, str(number)))
         self.assertEqual(len(theirs.openers), 3)
+
+    def test_what_is_known_of_sources_is_bounded(self) -> None:
+        suite = AES_CM_128_HMAC_SHA1_80
+        ours, theirs = pair(suite, max_sources=8)
+        for turn in range(10):
+            for ssrc in range(8):
+                sealed = ours.protect(rtp(turn, 100 * turn + ssrc)) or b""
+                self.assertIsNotNone(theirs.unprotect(sealed))
+            ours.rekey_send(key(suite, str(turn)))
+            theirs.rekey_receive(key(suite, str(turn)))
+        self.assertEqual(sorted(theirs.opener.hints), [900 + ssrc for ssrc in range(8)])
 
     def test_identifiers(self) -> None:
         """With an MKI, each packet says its key, and several are known from the beginning."""
