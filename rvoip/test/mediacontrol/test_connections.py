@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from rvoip.mediacontrol.client import HTTPMediaServer
@@ -140,6 +142,39 @@ class ControlTests(Serving, TestCase):
         client = await self.connect()
         made = await gatherResults([client.create_endpoint(CreateEndpoint(sdp=offer())) for _ in range(200)])
         self.assertEqual([each.id for each in made], [f"e{number}" for number in range(1, 201)])
+
+    async def test_a_connection_that_breaks_all_the_time(self) -> None:
+        """What was made and not deleted is there, nothing else, whatever the network did meanwhile."""
+        await self.serve()
+        client = await self.connect(timeout=20.0)
+        chance = random.Random(7)
+        self.fake.late = 0.03
+        kept: set[str] = set()
+
+        async def call() -> None:
+            made = await client.create_endpoint(CreateEndpoint(sdp=offer()))
+            played = await client.play(made.id, Play(source="tone:440"))
+            await client.stop(made.id, "play", played.id)
+            if chance.random() < 0.5:
+                kept.add(made.id)
+                return
+            try:
+                await client.delete_endpoint(made.id)
+            except MediaLost as error:
+                self.assertIn("was done", error.reason)
+
+        calls = gatherResults([Deferred.fromCoroutine(call()) for _ in range(100)])
+        broken = 0
+        while not calls.called:
+            await deferLater(self.reactor, chance.uniform(0.0, 0.03))
+            if client.is_connected and broken < 10:
+                self.cut()
+                broken += 1
+        await calls
+        self.assertGreater(broken, 2)
+        self.assertEqual(set(self.fake.live), kept)
+        made = [each for each in self.fake.performed if each[0] == "create_endpoint"]
+        self.assertEqual(len(made), 100)
 
     async def test_a_closed_client(self) -> None:
         await self.serve()
