@@ -535,7 +535,7 @@ class UnixAgent:
     def __init__(self, reactor: Any, path: str, pool: HTTPConnectionPool) -> None:
         @implementer(IAgentEndpointFactory)
         class Endpoints:
-            def endpointForURI(self, uri: Any) -> Any:  # noqa: N802
+            def endpointForURI(self, uri: Any) -> Any:
                 return UNIXClientEndpoint(reactor, path)
 
         self._agent = Agent.usingEndpointFactory(reactor, Endpoints(), pool)
