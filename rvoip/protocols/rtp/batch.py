@@ -221,9 +221,12 @@ class BatchPort:
 
     def _turn(self) -> bool:
         """Read and hand over; whether there was anything."""
-        self._clear()
         truncated = self.totals.truncated
         batch = self._read()
+        if not batch.count:
+            # What comes from here on is seen by the descriptor, what came before by this reading.
+            self._clear()
+            batch = self._read()
         received = self._received
         if not batch.count or received is None:
             # What was only dropped is no reason to be woken more often.
@@ -403,9 +406,9 @@ class BatchPort:
             raise ValueError("each datagram has a length, a socket, a destination and a row")
         # One look at each column: as unsigned numbers, negative ones are too large.
         if (
-            rows.view(np.uint64).max() >= buffer.shape[0]
-            or lengths.view(np.uint64).max() > min(buffer.shape[1], LARGEST_DATAGRAM)
-            or sockets.view(np.uint64).max() >= len(self._filenos)
+            np.maximum.reduce(rows.view(np.uint64)) >= buffer.shape[0]
+            or np.maximum.reduce(lengths.view(np.uint64)) > min(buffer.shape[1], LARGEST_DATAGRAM)
+            or np.maximum.reduce(sockets.view(np.uint64)) >= len(self._filenos)
         ):
             raise ValueError("a row, a length or a socket is out of range")
 

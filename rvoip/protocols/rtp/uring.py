@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import time
 from typing import Final
@@ -26,6 +27,7 @@ from rvoip.protocols.rtp.ring import (
     RECVMSG,
     SEND,
     SQE_BUFFER_SELECT,
+    SQE_FIXED_FILE,
     SQE_SKIP_SUCCESS,
     Buffers,
     Ring,
@@ -39,6 +41,9 @@ BUFFERS: Final = 16_384
 
 FIRST_BUFFERS: Final = 1024
 """Buffers that are used while they are enough."""
+
+FILES: Final = 16_384
+"""Sockets that are sent from without being looked up; those beyond are."""
 
 ENTRIES: Final = 1024
 """Submissions of one system call; few, because they are written again and again."""
@@ -61,8 +66,11 @@ _OF_SEND: Final = 1 << 56
 _OF_CANCEL: Final = 2 << 56
 _GENERATIONS: Final = 1 << 24
 
+_USUAL: Final = BUFFER | MORE
+
 _DRAIN_TURNS: Final = 1000
 
+_NO_TAG: Final = 0xFFFFFFFFFFFFFFFF
 _NO_FILE: Final = 0xFFFFFFFF << 32
 
 _NOTHING: Final = np.zeros(0, np.int64)
@@ -85,6 +93,7 @@ class UringPort(BatchPort):
         self._event = -1
         try:
             self._buffers = Buffers(self._ring, BUFFERS, size, size + _SPACE, FIRST_BUFFERS)
+            self._files = self._ring.register_files(min(FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
             self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._ring.register_eventfd(self._event)
         except BaseException:
@@ -94,15 +103,17 @@ class UringPort(BatchPort):
             raise
         octets = self._buffers.octets
         self._pool = octets[:, self._offset : self._offset + SLOT]
-        self._heads = octets.view(np.uint64)[:, : self._offset // 8]
+        # What a buffer begins with, as one item a buffer: taken in one piece.
+        self._heads = octets[:, : self._offset].view(f"V{self._offset}")[:, 0]
         self._held = np.zeros(0, np.uint16)
         # struct msghdr that all requests read from: only the sizes of name and control count.
         self._msghdr = np.array([0, _NAME, 0, 0, 0, self._control, 0], np.uint64)
-        self._tags = np.full(len(self._filenos), -1, np.int64)
+        self._tags = _no_tags(len(self._filenos))
         self._templates = _no_sockets(len(self._filenos))
         self._generation = 0
         self._requests = 0
         self._seen_ipv6 = self._starved = False
+        self._steps = np.arange(ENTRIES)
         self._ended: list[int] = []
         self._early: list[NDArray[np.uint64]] = []
         return self._event
@@ -134,7 +145,7 @@ class UringPort(BatchPort):
     def _grow(self, rows: int) -> None:
         super()._grow(rows)
         more = rows - len(self._tags)
-        self._tags = np.concatenate((self._tags, np.full(more, -1, np.int64)))
+        self._tags = np.concatenate((self._tags, _no_tags(more)))
         self._templates = np.concatenate((self._templates, _no_sockets(more)))
 
     def _attach(self, index: int, opened: socket.socket) -> int:
@@ -144,12 +155,16 @@ class UringPort(BatchPort):
         # No completion of an earlier socket with this index passes for one of this.
         self._generation = (self._generation + 1) % _GENERATIONS
         self._tags[index] = self._generation << 32 | index
-        if not self._receive_on(index, fileno):
-            self._tags[index] = -1
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         template = self._templates[index]
-        template[0] = SEND | SQE_SKIP_SUCCESS << 8 | fileno << 32
+        if index < self._files:
+            self._ring.set_file(index, fileno)
+            template[0] = SEND | (SQE_SKIP_SUCCESS | SQE_FIXED_FILE) << 8 | index << 32
+        else:
+            template[0] = SEND | SQE_SKIP_SUCCESS << 8 | fileno << 32
         template[5] = (28 if ipv6 else 16) << 32
+        if not self._receive_on(index, fileno):
+            self._forget(index)
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         return opened.detach()
 
     def _receive_on(self, index: int, fileno: int) -> bool:
@@ -166,10 +181,15 @@ class UringPort(BatchPort):
         self._requests += 1
         return True
 
+    def _forget(self, index: int) -> None:
+        self._tags[index] = _NO_TAG
+        self._templates[index] = _no_sockets(1)
+        if index < self._files:
+            self._ring.set_file(index, -1)
+
     def _detach(self, index: int, fileno: int) -> None:
         tag = int(self._tags[index])
-        self._tags[index] = -1
-        self._templates[index] = _no_sockets(1)
+        self._forget(index)
         sqe = self._ring.sqes[self._ring.slots()]
         sqe[:] = 0
         sqe[0] = ASYNC_CANCEL | SQE_SKIP_SUCCESS << 8 | _NO_FILE
@@ -189,7 +209,7 @@ class UringPort(BatchPort):
         self._ring.collect(self._buffers.offered)
         completions = self._completions()
         now = time.monotonic()
-        batch = self._batch(*self._completed(completions), now)
+        batch = self._batch(self._completed(completions), now)
         if self._ended and self._is_room(batch.count):
             self._begin_again()
         self.totals.received += batch.count
@@ -228,13 +248,12 @@ class UringPort(BatchPort):
                 self._ended = current[position:]
                 return
 
-    def _completed(self, completions: NDArray[np.uint64]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-        """Note which requests have ended; returns the buffers that hold datagrams, and whose they are."""
+    def _completed(self, completions: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Note which requests have ended; returns the completions that have a buffer with a datagram."""
+        flags = completions.view(np.uint16)[:, 6]
+        if np.bitwise_and.reduce(flags) & _USUAL == _USUAL:
+            return completions
         tags = completions[:, 0].view(np.int64)
-        flags = completions.view(np.uint32)[:, 3]
-        numbers = (flags >> 16).astype(np.uint16)
-        if (flags & (BUFFER | MORE) == BUFFER | MORE).all():
-            return numbers, tags
         receives = tags < _OF_SEND
         ended = receives & (flags & MORE == 0)
         if ended.any():
@@ -244,29 +263,29 @@ class UringPort(BatchPort):
             self.totals.starved += starved
             self._starved |= starved > 0
             self._ended += tags[ended].tolist()
-        held = receives & (flags & BUFFER != 0)
-        return numbers[held], tags[held]
+        held: NDArray[np.uint64] = completions[receives & (flags & BUFFER != 0)]
+        return held
 
-    def _batch(self, numbers: NDArray[np.uint16], tags: NDArray[np.int64], now: float) -> Batch:
-        self._held = numbers
-        rows = numbers.astype(np.int64)
-        sockets = (tags & 0xFFFFFFFF).astype(np.int32)
-        heads = self._heads[rows]
+    def _batch(self, completions: NDArray[np.uint64], now: float) -> Batch:
+        self._held = completions.view(np.uint16)[:, 7].copy()
+        rows = self._held.astype(np.int64)
+        sockets = completions.view(np.int32)[:, 0].copy()
+        heads = self._heads[rows].view(np.uint64).reshape(len(rows), self._offset // 8)
         told = heads[:, 1]  # length, and flags of recvmsg
-        wanted = self._tags[sockets] == tags
-        cut = told & (_TRUNCATED << 32) != 0
-        if cut.any():
+        wanted = self._tags[sockets] == completions[:, 0]
+        if int(np.bitwise_or.reduce(told)) & _TRUNCATED << 32:
+            cut = told & (_TRUNCATED << 32) != 0
             self._count_truncated(sockets[cut & wanted])
             wanted &= ~cut
-        if not wanted.all():
+        if not np.logical_and.reduce(wanted):
             rows, sockets, heads = rows[wanted], sockets[wanted], heads[wanted]
-            told = heads[:, 1]
-        sources = np.ascontiguousarray(heads[:, 2:6])
+        sources = heads[:, 2:6].copy()
         if self._seen_ipv6:
             # The kernel writes no more than a name has, and the buffer may have had a longer one.
             sources[sources[:, 0] & 0xFFFF != IPV6, 2:] = 0
-        lengths = (told & 0xFFFFFFFF).astype(np.int32)
-        arrived = np.full(len(rows), now)
+        lengths = heads.view(np.int32)[:, 2].copy()
+        arrived = np.empty(len(rows))
+        arrived.fill(now)
         if self._stamped:
             arrived = _stamps(heads, arrived, now - time.time())
         return Batch(len(rows), self._pool, rows, lengths, sockets, sources, arrived)
@@ -281,32 +300,44 @@ class UringPort(BatchPort):
         destinations: NDArray[np.uint64],
         rows: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        columns = np.empty((len(rows), 4), np.uint64)
-        columns[:, 0] = address_of(destinations) + np.arange(len(rows)) * destinations.strides[0]
-        columns[:, 1] = address_of(buffer) + rows * buffer.strides[0]
-        columns[:, 2] = lengths | _DONT_WAIT << 32
-        columns[:, 3] = np.arange(_OF_SEND, _OF_SEND + len(rows))
-        self._submit(sockets, columns)
+        if len(rows) > len(self._steps):
+            self._steps = np.arange(len(rows))
+        names, places = address_of(destinations), rows * buffer.strides[0] + address_of(buffer)
+        steps = self._steps[: len(rows)]
+        self._submit(sockets, names, steps, places, lengths)
         if not self._early and not self._ring.waiting():
             return _NOTHING
         failed, full = self._failures()
         if len(full):
-            self._submit(sockets[full], columns[full])
+            self._submit(sockets[full], names, steps[full], places[full], lengths[full])
             failed = np.concatenate((failed, *self._failures()))
         return np.sort(failed)
 
-    def _submit(self, sockets: NDArray[np.int64], columns: NDArray[np.uint64]) -> None:
+    def _submit(
+        self,
+        sockets: NDArray[np.int64],
+        names: int,
+        positions: NDArray[np.int64],
+        places: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+    ) -> None:
+        """Send from `sockets` the octets at `places`, to the addresses at these positions after `names`."""
         ring, start, count = self._ring, 0, len(sockets)
         while start < count:
             slot = ring.slots()
             end = min(count, start + ring.entries - slot)
             sqes = ring.sqes[slot : slot + end - start]
             np.take(self._templates, sockets[start:end], 0, sqes, "clip")
-            sqes[:, 1:5] = columns[start:end]
+            words = sqes.view(np.int64)
+            np.multiply(positions[start:end], _NAME, words[:, 1])
+            words[:, 1] += names
+            words[:, 2] = places[start:end]
+            sqes.view(np.uint32)[:, 6] = lengths[start:end]
+            np.bitwise_or(positions[start:end], _OF_SEND, words[:, 4])
             taken = ring.submit(end - start)
             if taken < end - start:
                 # No memory for requests: as if each had been answered so.
-                self._early.append(_refused(columns[start + taken : end, 3]))
+                self._early.append(_refused(positions[start + taken : end]))
             start = end
 
     def _failures(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -321,16 +352,21 @@ class UringPort(BatchPort):
         return positions[~full], positions[full]
 
 
+def _no_tags(count: int) -> NDArray[np.uint64]:
+    return np.full(count, _NO_TAG, np.uint64)
+
+
 def _no_sockets(count: int) -> NDArray[np.uint64]:
     """Submissions that send from no socket, and so fail."""
     rows = np.zeros((count, 8), np.uint64)
     rows[:, 0] = SEND | SQE_SKIP_SUCCESS << 8 | _NO_FILE
+    rows[:, 3] = _DONT_WAIT << 32
     return rows
 
 
-def _refused(user_data: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    completions = np.empty((len(user_data), 2), np.uint64)
-    completions[:, 0] = user_data
+def _refused(positions: NDArray[np.int64]) -> NDArray[np.uint64]:
+    completions = np.empty((len(positions), 2), np.uint64)
+    completions[:, 0] = positions | _OF_SEND
     completions[:, 1] = _NO_BUFFERS & 0xFFFFFFFF
     return completions
 

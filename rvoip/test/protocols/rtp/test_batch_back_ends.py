@@ -113,14 +113,13 @@ class UringTests(Started):
         """Have the sends of each submission answered so, by position; yields how many each submission had."""
         submit, submitted, left = port._submit, [], list(results)
 
-        def answer(sockets: NDArray[np.int64], columns: NDArray[np.uint64]) -> None:
+        def answer(sockets: Any, names: int, positions: Any, places: Any, lengths: Any) -> None:
             submitted.append(len(sockets))
             given = left.pop(0) if left else {}
-            sent = np.array([int(position) not in given for position in columns[:, 3] & 0xFFFFFFFF])
-            submit(sockets[sent], columns[sent])
-            for row in columns[~sent]:
-                result = -given[int(row[3]) & 0xFFFFFFFF] & 0xFFFFFFFF
-                port._early.append(np.array([[row[3], result]], np.uint64))
+            sent = np.array([int(position) not in given for position in positions])
+            submit(sockets[sent], names, positions[sent], places[sent], lengths[sent])
+            for position, number in given.items():
+                port._early.append(np.array([[1 << 56 | position, -number & 0xFFFFFFFF]], np.uint64))
 
         with mock.patch.object(port, "_submit", answer):
             yield submitted
@@ -181,6 +180,23 @@ class UringTests(Started):
         for start in range(0, 3000, 29):
             self.fill(port, range(start, start + 29), one, two)
             self.assertEqual(self.read_all(port, 29), list(range(start, start + 29)))
+
+    def test_sockets_beyond_the_table(self) -> None:
+        """Sockets that the table of files has no place for, or with no table, send all the same."""
+        self.patch(uring, "FILES", 3)
+        for kernel, files in (((6, 13), 3), ((6, 12), 0)):
+            self.patch(ring, "_kernel", lambda kernel=kernel: kernel)
+            port = self.start(uring.UringPort)
+            if port._files not in (0, files):
+                self.fail(f"a table of {port._files}")
+            indices = [port.open(HOST) for _ in range(6)]
+            for _ in range(3):
+                for index in indices:
+                    self.fill(port, range(index, index + 1), index, indices[0])
+                self.assertEqual(self.read_all(port, 6), indices)
+                last = port.address(indices[-1])
+                port.close(indices.pop())
+                indices.append(port.open(*last))
 
     def test_nothing_is_left_in_flight(self) -> None:
         port = self.start(uring.UringPort)
