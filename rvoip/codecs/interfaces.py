@@ -154,8 +154,8 @@ class ICodec(Interface):
         """The receiving side of many streams; raises CodecMissing."""
 
 
-class ICodecPlugin(IPlugin):
-    """Brings further codecs: an object of a module in `rvoip.plugins` provides this (and so IPlugin)."""
+class ICodecPlugin(Interface):
+    """Brings further codecs: an object of a module in `rvoip.plugins` provides this and Twisted's IPlugin."""
 
     name: str = Attribute("What a configuration calls it: `g729`.")
 
@@ -163,7 +163,7 @@ class ICodecPlugin(IPlugin):
         """The codecs, whether what they need is installed (`ICodec.missing`) or not."""
 
 
-@implementer(ICodecPlugin)
+@implementer(IPlugin, ICodecPlugin)
 class CodecPlugin:
     """A plugin by the dotted name of a module, whose `codecs()` it calls; imported when that is asked for."""
 

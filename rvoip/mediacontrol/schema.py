@@ -29,6 +29,8 @@ Codecs = Annotated[list[CodecName], Meta(min_length=1, max_length=32)]
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~@+-]{0,128}\Z")]
 Source = Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+Terminator = Annotated[str, Meta(pattern=r"^[0-9A-D*#]?\Z")]
+WebSocketURL = Annotated[str, Meta(max_length=2048, pattern=r"^wss?://[^\x00-\x20\x7f]+\Z")]
 Digits = Annotated[str, Meta(pattern=r"^[0-9A-Da-d*#]{1,64}\Z")]
 
 ActivityKind = Literal["play", "collect", "record", "echo", "moh", "dtmf", "block_dtmf", "stream"]
@@ -213,7 +215,7 @@ class Collect(Request, frozen=True, kw_only=True):
     """Seconds to wait for the first digit."""
     digit_timeout: Annotated[float, Meta(ge=0.1, le=600.0, description="seconds")] = 3.0
     """Seconds to wait for the next one."""
-    terminator: Annotated[str, Meta(pattern=r"^[0-9A-D*#]?\Z")] = "#"
+    terminator: Terminator = "#"
     """The digit that ends it early, not part of the result; empty for none."""
 
 
@@ -235,7 +237,7 @@ class Dtmf(Request, frozen=True, kw_only=True):
 class Stream(Request, frozen=True, kw_only=True):
     """Audio both ways over a WebSocket to `url`."""
 
-    url: Annotated[str, Meta(max_length=2048, pattern=r"^wss?://[^\x00-\x20\x7f]+\Z")]
+    url: WebSocketURL
     format: Literal["rvoip", "twilio"] = "rvoip"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import process_time
-
 from rvoip.proxy.proxy import ProxySettings
 from rvoip.test.proxy.scene import PROXY
 from rvoip.test.proxy.test_calls import Base
@@ -18,13 +16,10 @@ class LoopTests(Base):
             scene.places.bind(user, *contacts)
         text = alice.request(method, "sip:a@example.test")
         scene.network.split = False
-        began = process_time()
         alice.send(text)
-        spent = process_time() - began
         answers = [one for one in alice.take() if one.status >= 200]
         self.assertEqual([one.status for one in answers], [status])
         self.assertLessEqual(scene.proxy.forwarded, most)
-        self.assertLess(spent, 0.1)
         scene.advance(60)
         self.assertEqual(scene.leftovers(), [])
 
@@ -89,12 +84,10 @@ class LoopTests(Base):
         alice = scene.peer("alice")
         for number in range(72):
             scene.places.bind(f"u{number}", f"sip:u{number + 1}@{PROXY};a", f"sip:u{number + 1}@{PROXY};b")
-        began = process_time()
         alice.send(alice.request("MESSAGE", "sip:u0@example.test"))
         scene.advance(1)
         self.assertEqual(alice.starts(), ["440 MESSAGE"])
         self.assertLess(scene.proxy.forwarded, 130)
-        self.assertLess(process_time() - began, 0.3)
         scene.advance(60)
         self.assertEqual(scene.leftovers(), [])
 
