@@ -6,13 +6,14 @@ What every provider of `IMediaServer` has to keep, as tests:
             return MyServer(...)
 
 The provider is given by `provider`. `let_pass` waits, by default in real time. What a provider cannot do at
-all, 501, skips the test; `press` scripts the peer's digits where the provider's peer can be scripted.
+all, 501, skips the test, or passes it where the class names it in `beyond`; `press` scripts the peer's digits
+where the provider's peer can be scripted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -74,6 +75,19 @@ def answer_to(sdp: str, port: int = 40010) -> str:
     )
 
 
+def _said_to_be_beyond(name: str) -> Callable[[Any], Awaitable[None]]:
+    """A test that a provider ends the contract's test of this name by saying that it cannot."""
+
+    async def test(case: Any) -> None:
+        try:
+            await getattr(MediaServerContract, name)(case)
+        except SkipTest:
+            return
+        raise AssertionError(f"{name} is not beyond it any more")
+
+    return test
+
+
 class MediaServerContract:
     """To be mixed into a trial `TestCase`."""
 
@@ -82,7 +96,14 @@ class MediaServerContract:
     prompt_seconds = 1.0
     patience = 0.2
     """Seconds for which an event may be on its way."""
+    beyond: ClassVar[tuple[str, ...]] = ()
+    """Tests of what the provider cannot do at all: they pass when it says so, and fail when it does it."""
     server: Any
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for name in cls.__dict__.get("beyond", ()):
+            setattr(cls, name, _said_to_be_beyond(name))
 
     async def provider(self) -> Any:
         """The provider to be tested, ready."""
