@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +49,9 @@ DURABLE = 6.0
 
 _DURABLE_LOAD = ("--rate", "250", "--seconds", "4", "--users", "2000", "--fill-rate", "200")
 
+LINGER = 61.0
+"""Seconds for which a closed TCP connection keeps its port (Linux)."""
+
 SHARED_RATE = 1000
 """Registrations a second at which stores are compared."""
 
@@ -65,10 +69,18 @@ HEAD = (
 
 
 def drive(folder: Path, *arguments: str, location: str = "memory:") -> list[dict[str, Any]]:
-    """Run the driver; return its results, one JSON object a line of its output."""
+    """Run the driver; return its results, one JSON object a line of its output.
+
+    The ports of its targets are fixed. A connection of whoever ran before may have had one of them for its
+    own end, and keeps it for a minute after it was closed: then the driver fails, and is run once more.
+    """
     environment = os.environ | {"RVOIP_BIN": str(Path(sys.executable).parent), "LOCATION": location}
     command = [sys.executable, str(folder / "bench_sip.py"), *arguments]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        print("The driver failed: once more, after a minute", file=sys.stderr, flush=True)
+        time.sleep(LINGER)
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
