@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -108,7 +109,7 @@ class PortTotals:
 
 
 @implementer(IBatchPort)
-class BatchPort:
+class BatchPort(ABC):
     """The sockets of a port and the pace of its reading; a back end adds how datagrams get in and out.
 
     `dscp` marks what is sent (RFC 2474; 46 is expedited forwarding). `socket_buffer` asks the kernel for
@@ -149,27 +150,29 @@ class BatchPort:
 
     # What a back end does.
 
+    @abstractmethod
     def _begin(self) -> int:
         """Make what is needed; returns the descriptor that is readable when something has come, -1 for
         none.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _end(self) -> None:
         """Undo it; all sockets are closed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _attach(self, index: int, opened: socket.socket) -> int:
         """Take over a bound socket as `index`; returns the descriptor that it has from now on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _detach(self, index: int, fileno: int) -> None:
         """Give a socket up and close it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _read(self) -> Batch:
-        raise NotImplementedError
+        """What has arrived, none when nothing has."""
 
+    @abstractmethod
     def _write(
         self,
         buffer: NDArray[np.uint8],
@@ -179,9 +182,8 @@ class BatchPort:
         rows: NDArray[np.int64],
     ) -> NDArray[np.int64]:
         """Send datagrams that fit; returns which of them, by position, the kernel refused."""
-        raise NotImplementedError
 
-    def _clear(self) -> None:
+    def _clear(self) -> None:  # noqa: B027  not every descriptor needs it
         """Make the descriptor unreadable till something new comes."""
 
     # Begin and end.
